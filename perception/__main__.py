@@ -1,0 +1,7 @@
+"""``python -m perception`` is the console command."""
+
+import sys
+
+from perception.cli import main
+
+sys.exit(main())

@@ -1,0 +1,109 @@
+"""Finding and reading configs: packaged ones by name, one's own by path."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from perception.errors import InputError, PerceptionError, UnknownNameError
+
+__all__ = ["apply_options", "find_config", "load_config", "packaged_configs", "parse_options"]
+
+
+def packaged_configs() -> list[str]:
+    """Names of all shipped configs, such as ``lane_detection/ganet_tiny_sim.py``; bases are left out."""
+    root = Path(str(files("perception.configs")))
+    names = (path.relative_to(root).as_posix() for path in root.rglob("*.py"))
+    return sorted(name for name in names if "_base_" not in name)
+
+
+def find_config(name: str | Path) -> Path:
+    """A path to a config: ``name`` is a file of one's own or the name of a shipped config (``.py`` may be left out).
+
+    Raises:
+        UnknownNameError: Neither exists; suggests close matches.
+    """
+    root = Path(str(files("perception.configs")))
+    for candidate in (Path(name), Path(f"{name}.py"), root / name, root / f"{name}.py"):
+        if candidate.is_file():
+            return candidate
+    trimmed = Path(name).as_posix().removeprefix("configs/")
+    if (root / trimmed).is_file():
+        return root / trimmed
+    raise UnknownNameError("config", str(name), packaged_configs())
+
+
+def load_config(name: str | Path, options: Mapping[str, Any] | None = None) -> Config:
+    """Read a config and apply dotted ``options`` (see :func:`apply_options`).
+
+    Raises:
+        UnknownNameError: No such config.
+        InputError: It exists but cannot be read; names the file and line.
+    """
+    path = find_config(name)
+    try:
+        config = Config.fromfile(str(path))
+    except SyntaxError as error:
+        raise InputError(path, f"line {error.lineno}", "valid Python", str(error.msg)) from error
+    except Exception as error:
+        raise InputError(path, "", "a readable config", f"{type(error).__name__}: {error}") from error
+    if options:
+        apply_options(config, options)
+    return config
+
+
+def parse_options(pairs: Sequence[str] | None) -> dict[str, Any]:
+    """``["a.b=1", "c=text"]`` -> dict; values are Python literals, anything else stays text."""
+    options: dict[str, Any] = {}
+    for pair in pairs or ():
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            raise PerceptionError(f"--cfg-options: expected key=value, found {pair!r}")
+        try:
+            options[key] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            options[key] = text
+    return options
+
+
+def apply_options(config: Config, options: Mapping[str, Any]) -> None:
+    """Set dotted keys in place. The parent of a key must exist, so that a typo cannot pass unnoticed.
+
+    Raises:
+        UnknownNameError: A part of the path does not exist; suggests close matches.
+    """
+    for key, value in options.items():
+        node: Any = config
+        *parents, last = key.split(".")
+        for part in parents:
+            node = _child(node, part, key)
+        if isinstance(node, (list, tuple)):
+            _child(node, last, key)
+            node[int(last)] = value  # type: ignore[index]
+        elif last not in node and node is config:
+            raise UnknownNameError(f"config key in {key!r}", last, [str(name) for name in config])
+        else:
+            if last not in node and not _may_add(node):
+                raise UnknownNameError(f"config key in {key!r}", last, [str(name) for name in node])
+            node[last] = value
+
+
+def _child(node: Any, part: str, key: str) -> Any:
+    if isinstance(node, (list, tuple)):
+        if not part.lstrip("-").isdigit() or not -len(node) <= int(part) < len(node):
+            raise UnknownNameError(f"list index in {key!r}", part, [str(i) for i in range(len(node))])
+        return node[int(part)]
+    if not isinstance(node, (Mapping, Config)) or part not in node:
+        known = [str(name) for name in node] if isinstance(node, (Mapping, Config)) else []
+        raise UnknownNameError(f"config key in {key!r}", part, known)
+    return node[part]
+
+
+def _may_add(node: Mapping[str, Any]) -> bool:
+    """A dict with ``type`` takes any constructor argument, which the constructor itself will check."""
+    return "type" in node

@@ -1,0 +1,23 @@
+"""Cameras, rigid transforms and polylines. Conventions: ``perception/conventions.md``."""
+
+from perception.geometry.camera import Camera
+from perception.geometry.polyline import resample
+from perception.geometry.transforms import (
+    interpolate_pose,
+    invert_pose,
+    make_pose,
+    quaternion_to_matrix,
+    rotation_from_euler,
+    yaw_of,
+)
+
+__all__ = [
+    "Camera",
+    "interpolate_pose",
+    "invert_pose",
+    "make_pose",
+    "quaternion_to_matrix",
+    "resample",
+    "rotation_from_euler",
+    "yaw_of",
+]

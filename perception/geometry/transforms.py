@@ -1,0 +1,58 @@
+"""Rigid transforms as 4x4 float64 matrices; ``a_from_b`` maps points of frame b into frame a."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial.transform import Rotation, Slerp
+
+__all__ = ["interpolate_pose", "invert_pose", "make_pose", "quaternion_to_matrix", "rotation_from_euler", "yaw_of"]
+
+CAMERA_AXES_IN_EGO = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+"""(3, 3) rotation ego_from_camera of a camera that looks straight ahead: x right, y down, z forward."""
+
+
+def make_pose(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
+    """(3, 3) rotation and (3,) translation in metres -> (4, 4) pose."""
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = rotation, translation
+    return pose
+
+
+def invert_pose(pose: np.ndarray) -> np.ndarray:
+    """Inverse of a rigid (4, 4) pose."""
+    rotation = pose[:3, :3].T
+    return make_pose(rotation, -rotation @ pose[:3, 3])
+
+
+def quaternion_to_matrix(xyzw: np.ndarray) -> np.ndarray:
+    """Quaternion (x, y, z, w), any norm but 0 -> (3, 3) rotation. ROS and Foxglove use this order; nuScenes w first."""
+    return Rotation.from_quat(np.asarray(xyzw, dtype=np.float64)).as_matrix()
+
+
+def rotation_from_euler(roll: float, pitch: float, yaw: float) -> np.ndarray:
+    """Rotation in radians: yaw about z (left positive), then pitch about y (nose down positive), then roll about x."""
+    return Rotation.from_euler("ZYX", [yaw, pitch, roll]).as_matrix()
+
+
+def yaw_of(pose: np.ndarray) -> float:
+    """Heading of a (4, 4) pose in radians, counter-clockwise from x towards y, in (-pi, pi]."""
+    return float(np.arctan2(pose[1, 0], pose[0, 0]))
+
+
+def interpolate_pose(times: np.ndarray, poses: np.ndarray, time: float) -> np.ndarray:
+    """Pose at ``time`` between samples: translation linear, rotation by slerp.
+
+    Args:
+        times: (N,) ascending, any unit, N >= 1.
+        poses: (N, 4, 4).
+        time: In the unit of ``times``; outside the range the nearest sample is returned.
+    """
+    times = np.asarray(times, dtype=np.float64)
+    time = float(np.clip(time, times[0], times[-1]))
+    right = int(np.clip(np.searchsorted(times, time), 1, max(len(times) - 1, 1)))
+    if len(times) == 1 or times[right] == times[right - 1]:
+        return np.asarray(poses[min(right, len(times) - 1)], dtype=np.float64)
+    share = (time - times[right - 1]) / (times[right] - times[right - 1])
+    pair = np.stack([poses[right - 1], poses[right]])
+    rotation = Slerp([0.0, 1.0], Rotation.from_matrix(pair[:, :3, :3]))(share).as_matrix()
+    return make_pose(rotation, (1 - share) * pair[0, :3, 3] + share * pair[1, :3, 3])
