@@ -10,11 +10,39 @@ __all__ = ["DATASETS", "HOOKS", "METRICS", "MODELS", "SINKS", "SOURCES", "STAGES
 
 SCOPE = "perception"
 
-MODELS = _mm.Registry("model", parent=_mm.MODELS, scope=SCOPE)
-DATASETS = _mm.Registry("dataset", parent=_mm.DATASETS, scope=SCOPE)
-TRANSFORMS = _mm.Registry("transform", parent=_mm.TRANSFORMS, scope=SCOPE)
-METRICS = _mm.Registry("metric", parent=_mm.METRICS, scope=SCOPE)
-HOOKS = _mm.Registry("hook", parent=_mm.HOOKS, scope=SCOPE)
+
+def _child(parent: _mm.Registry) -> _mm.Registry:
+    return _mm.Registry(parent.name, parent=parent, scope=SCOPE)
+
+
+DATASETS = _child(_mm.DATASETS)
+HOOKS = _child(_mm.HOOKS)
+METRICS = _child(_mm.METRICS)
+MODELS = _child(_mm.MODELS)
+TRANSFORMS = _child(_mm.TRANSFORMS)
 STAGES = _mm.Registry("stage", scope=SCOPE)
 SOURCES = _mm.Registry("source", scope=SCOPE)
 SINKS = _mm.Registry("sink", scope=SCOPE)
+
+# The rest of a Runner looks its parts up in our scope too, and would warn if a registry had no child there.
+_OTHERS = [
+    _child(parent)
+    for parent in (
+        _mm.DATA_SAMPLERS,
+        _mm.EVALUATOR,
+        _mm.FUNCTIONS,
+        _mm.LOG_PROCESSORS,
+        _mm.LOOPS,
+        _mm.MODEL_WRAPPERS,
+        _mm.OPTIM_WRAPPER_CONSTRUCTORS,
+        _mm.OPTIM_WRAPPERS,
+        _mm.OPTIMIZERS,
+        _mm.PARAM_SCHEDULERS,
+        _mm.RUNNER_CONSTRUCTORS,
+        _mm.RUNNERS,
+        _mm.TASK_UTILS,
+        _mm.VISBACKENDS,
+        _mm.VISUALIZERS,
+        _mm.WEIGHT_INITIALIZERS,
+    )
+]

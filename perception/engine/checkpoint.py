@@ -38,7 +38,7 @@ def load_state(path: str | Path, trust: bool = False) -> dict[str, Tensor]:
     Half-precision tensors come back as float32. Nothing is unpickled beyond tensors unless ``trust`` is set.
 
     Args:
-    return {key: value.float() if value.dtype in (torch.half, torch.bfloat16) else value for key, value in state.items()}
+        path: ``.safetensors``, or a torch file with a bare state_dict, ``{"state_dict": ...}`` or ``{"model": ...}``.
         trust: Allow full unpickling, which can execute code from the file.
 
     Raises:
@@ -55,9 +55,8 @@ def load_state(path: str | Path, trust: bool = False) -> dict[str, Tensor]:
             raise InputError(path, "", "a safetensors file", str(error)) from error
     else:
         state = state_of(_torch_load(path, trust), path)
-    return {
-        key: value.float() if value.dtype in (torch.float16, torch.bfloat16) else value for key, value in state.items()
-    }
+    half = (torch.float16, torch.bfloat16)
+    return {key: value.float() if value.dtype in half else value for key, value in state.items()}
 
 
 def state_of(content: Any, path: str | Path = "checkpoint") -> dict[str, Tensor]:
@@ -146,4 +145,4 @@ def _torch_load(path: Path, trust: bool) -> Any:
         hint = "only tensors (use --trust to unpickle a file whose origin you trust; it can execute code)"
         raise InputError(path, "", hint, str(error).splitlines()[0]) from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise InputError(path, "", "a torch checkpoint", str(error).splitlines()[0]) from error
+        raise InputError(path, "", "a torch checkpoint", f"{type(error).__name__}: {error}") from error
