@@ -55,10 +55,9 @@ class Boxes2D(Result):
         """COCO result records: ``bbox`` = x, y, width, height; ``category_id`` = label + 1."""
         xywh = self.boxes.astype(np.float64)
         xywh[:, 2:] -= xywh[:, :2]
-        records = zip(xywh.tolist(), self.labels.tolist(), self.scores.tolist())
         return [
-            {"image_id": image_id, "category_id": label + 1, "bbox": box, "score": score}
-            for box, label, score in records
+            {"image_id": image_id, "category_id": int(label) + 1, "bbox": list(map(float, box)), "score": float(score)}
+            for box, label, score in zip(xywh, self.labels, self.scores)
         ]
 
     @classmethod

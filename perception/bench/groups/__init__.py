@@ -1,0 +1,1 @@
+"""One module a group of benchmarks; every module here is imported by ``perception bench``."""

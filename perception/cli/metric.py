@@ -1,0 +1,107 @@
+"""``perception metric culane|tusimple PRED GT``: score anybody's result files with the official metric."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from perception.metrics import culane, tusimple
+
+HELP = "score anybody's result files"
+
+
+class _Metric(NamedTuple):
+    help: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], dict[str, Any]]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add one sub-command a metric."""
+    metrics = parser.add_subparsers(dest="metric", required=True, metavar="|".join(METRICS))
+    for name, metric in METRICS.items():
+        command = metrics.add_parser(name, help=metric.help, description=metric.help)
+        metric.add_arguments(command)
+        command.add_argument("--json", type=Path, metavar="FILE", help="write the scores to FILE")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score, print a table and write the JSON file if asked for; returns 0."""
+    report = {"metric": args.metric, **METRICS[args.metric].run(args)}
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(report, indent=1), encoding="utf-8")
+    return 0
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT, found {text!r}")
+    return int(width), int(height)
+
+
+def _threshold(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, found {text!r}")
+    return value
+
+
+def _line_width(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f"expected a number of pixels from 1 to 1000, found {text!r}")
+    return int(text)
+
+
+def _add_culane(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pred", type=Path, metavar="PRED", help="folder of predicted .lines.txt files")
+    parser.add_argument("gt", type=Path, metavar="GT", help="folder of true .lines.txt files (the CULane root)")
+    parser.add_argument(
+        "--list", type=Path, nargs="+", metavar="F", help="image lists, one category each; default GT/list"
+    )
+    parser.add_argument("--iou", type=_threshold, nargs="+", default=[0.5], metavar="T", help="IoU thresholds (0.5)")
+    parser.add_argument(
+        "--width", type=_line_width, default=culane.WIDTH, help="thickness of a drawn lane in pixels (30)"
+    )
+    parser.add_argument("--size", type=_size, default=culane.SIZE, metavar="WxH", help="size of the images (1640x590)")
+
+
+def _run_culane(args: argparse.Namespace) -> dict[str, Any]:
+    lists = {culane.list_name(path): culane.read_list(path) for path in args.list} if args.list else None
+    report = culane.evaluate_folders(args.pred, args.gt, lists, args.iou, args.width, args.size)
+    for iou, rows in report.items():
+        print(f"CULane, IoU > {iou:g}")
+        print(f"{'category':<12} {'images':>7} {'tp':>7} {'fp':>7} {'fn':>7} {'precision':>10} {'recall':>8} {'F1':>8}")
+        for name, row in rows.items():
+            counts = f"{row.images:>7} {row.tp:>7} {row.fp:>7} {row.fn:>7}"
+            print(f"{name:<12} {counts} {row.precision:>10.4f} {row.recall:>8.4f} {100 * row.f1:>8.2f}")
+    return {"width": args.width, "size": list(args.size), "iou": culane.report_to_dict(report)}
+
+
+def _add_tusimple(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pred", type=Path, metavar="PRED", help="predictions, one JSON record a line")
+    parser.add_argument("gt", type=Path, metavar="GT", help="ground truth, one JSON record a line")
+
+
+def _run_tusimple(args: argparse.Namespace) -> dict[str, Any]:
+    scores = tusimple.evaluate_files(args.pred, args.gt)
+    print(f"{'frames':>7} {'accuracy':>9} {'FP':>8} {'FN':>8} {'F1':>8}")
+    rates = f"{100 * scores.accuracy:>9.2f} {100 * scores.fp:>8.2f} {100 * scores.fn:>8.2f} {100 * scores.f1:>8.2f}"
+    print(f"{scores.frames:>7} {rates}")
+    return asdict(scores)
+
+
+METRICS: dict[str, _Metric] = {
+    "culane": _Metric("CULane F1, as the official tool computes it", _add_culane, _run_culane),
+    "tusimple": _Metric(
+        "TuSimple accuracy, FP and FN, as the official script computes them", _add_tusimple, _run_tusimple
+    ),
+}

@@ -1,0 +1,35 @@
+"""Parity with the original implementations: golden cases, comparison under their tolerances, weights by rule.
+
+A plugin declares ``PluginSpec(parity={"family": "module:function"})``; the function gets a ``GoldenCase`` and returns
+or yields a ``ParityRow`` for every compared tensor. It raises ``UncoveredError`` for a kind of case it does not know.
+"""
+
+from perception.parity.case import Arrays, GoldenCase, UncoveredError
+from perception.parity.comparison import (
+    ParityRow,
+    compare,
+    compare_differs,
+    compare_scaled,
+    compare_sets,
+    compare_to_max,
+)
+from perception.parity.fill import fill_state
+from perception.parity.runner import CaseResult, exit_code, find, run, to_dict
+
+__all__ = [
+    "Arrays",
+    "CaseResult",
+    "GoldenCase",
+    "ParityRow",
+    "UncoveredError",
+    "compare",
+    "compare_differs",
+    "compare_scaled",
+    "compare_sets",
+    "compare_to_max",
+    "exit_code",
+    "fill_state",
+    "find",
+    "run",
+    "to_dict",
+]

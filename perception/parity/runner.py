@@ -1,0 +1,155 @@
+"""Finding golden cases below a folder and running them with the plugin that knows their family."""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from perception import plugin
+from perception.errors import InputError, PerceptionError
+from perception.parity.case import GoldenCase, UncoveredError, expand, read_json
+from perception.parity.comparison import ParityRow
+
+Runner = Callable[[GoldenCase], Iterable[ParityRow]]
+
+OK, MISS, UNCOVERED, UNREADABLE = "ok", "miss", "uncovered", "unreadable"
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """What became of one case.
+
+    Attributes:
+        case: Folder of its manifest below the searched one, and its name.
+        family: Family of its manifest, empty when that could not be read.
+        kind: Kind of case.
+        status: ``ok``, ``miss``, ``uncovered`` (no runner) or ``unreadable``.
+        rows: The compared tensors.
+        note: Why it is not ok.
+    """
+
+    case: str
+    family: str
+    kind: str
+    status: str
+    rows: tuple[ParityRow, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A case, or the manifest that could not be read (``problem``)."""
+
+    label: str
+    case: GoldenCase | None
+    problem: str = ""
+
+
+def find(root: Path) -> list[Found]:
+    """Find the cases of every ``manifest.json`` below ``root`` that has a ``family``; others belong to somebody else.
+
+    Raises:
+        InputError: ``root`` is no folder.
+    """
+    if not root.is_dir():
+        raise InputError(root, "", "a folder with golden data", "a file" if root.exists() else "nothing")
+    found: list[Found] = []
+    for path in sorted(root.rglob("manifest.json")):
+        place = path.parent.relative_to(root).as_posix()
+        prefix = "" if place == "." else f"{place}/"
+        try:
+            manifest = read_json(path)
+            if not isinstance(manifest, Mapping) or "family" not in manifest:
+                continue
+            if not isinstance(manifest["family"], str):
+                raise InputError(path, "family", "a string", repr(manifest["family"]))
+            found += [Found(f"{prefix}{case.name}", case) for case in expand(path.parent, manifest)]
+        except InputError as error:
+            found.append(Found(f"{prefix}manifest.json", None, str(error)))
+    return found
+
+
+def plugin_runners() -> dict[str, str]:
+    """Return family -> ``"module:function"`` as the installed plugins declare it."""
+    return {family: target for spec in plugin.discover().specs.values() for family, target in spec.parity.items()}
+
+
+def run(root: Path, only: str | None = None, runners: Mapping[str, str | Runner] | None = None) -> Iterator[CaseResult]:
+    """Run the cases below a folder.
+
+    Args:
+        root: Folder to search.
+        only: Glob; runs only cases whose name, label (folder and name) or ``family/name`` matches.
+        runners: Family -> function or ``"module:function"``; None asks the plugins.
+
+    Yields:
+        One result a case, as soon as it is known.
+
+    Raises:
+        InputError: ``root`` is no folder.
+    """
+    table = plugin_runners() if runners is None else runners
+    for found in find(root):
+        names = [found.label]
+        if found.case is not None:
+            names += [found.case.name, f"{found.case.family}/{found.case.name}"]
+        if only is None or any(fnmatch.fnmatchcase(name, only) for name in names):
+            yield _run_found(found, table)
+
+
+def _run_found(found: Found, table: Mapping[str, str | Runner]) -> CaseResult:
+    case = found.case
+    if case is None:
+        return CaseResult(found.label, "", "", UNREADABLE, note=found.problem)
+    family, kind = case.family, case.kind
+    if family not in table:
+        return CaseResult(found.label, family, kind, UNCOVERED, note=f"no plugin declares the family {family!r}")
+    rows: list[ParityRow] = []
+    try:
+        for row in _resolve(table[family])(case):
+            rows.append(row)
+    except UncoveredError as error:
+        return CaseResult(found.label, family, kind, UNCOVERED, tuple(rows), str(error))
+    except InputError as error:
+        return CaseResult(found.label, family, kind, UNREADABLE, tuple(rows), str(error))
+    except Exception as error:  # one broken runner must not hide the other cases
+        return CaseResult(found.label, family, kind, MISS, tuple(rows), f"{type(error).__name__}: {error}")
+    status, note = (OK, "") if rows else (MISS, "the runner compared nothing")
+    if wrong := sum(not row.ok for row in rows):
+        status, note = MISS, f"{wrong} of {len(rows)} tensors differ"
+    return CaseResult(found.label, family, kind, status, tuple(rows), note)
+
+
+def _resolve(target: str | Runner) -> Runner:
+    if not isinstance(target, str):
+        return target
+    module, _, function = target.partition(":")
+    runner = getattr(importlib.import_module(module), function, None)
+    if not callable(runner):
+        raise PerceptionError(f"parity runner {target!r}: expected 'module:function', found no such function")
+    return runner
+
+
+def exit_code(results: Iterable[CaseResult], allow_uncovered: bool = False) -> int:
+    """Return 0 when all is well, 1 on a miss or an unreadable case, 3 on an uncovered one, 2 when there was none."""
+    found = {result.status for result in results}
+    if not found:
+        return 2
+    if found & {MISS, UNREADABLE}:
+        return 1
+    return 3 if UNCOVERED in found and not allow_uncovered else 0
+
+
+def to_dict(results: Iterable[CaseResult]) -> dict[str, Any]:
+    """Return results as plain data for JSON; numbers that JSON does not have become None."""
+    listed = [asdict(result) for result in results]
+    for result in listed:
+        for row in result["rows"]:
+            row["max_error"] = row["max_error"] if math.isfinite(row["max_error"]) else None
+    summary = {name: sum(r["status"] == name for r in listed) for name in (OK, MISS, UNCOVERED, UNREADABLE)}
+    return {"summary": summary, "cases": listed}
