@@ -56,8 +56,8 @@ class Boxes2D(Result):
         xywh = self.boxes.astype(np.float64)
         xywh[:, 2:] -= xywh[:, :2]
         return [
-            {"image_id": image_id, "category_id": int(label) + 1, "bbox": list(map(float, box)), "score": float(score)}
-            for box, label, score in zip(xywh, self.labels, self.scores)
+            {"image_id": image_id, "category_id": int(label) + 1, "bbox": xywh[i].tolist(), "score": float(score)}
+            for i, (label, score) in enumerate(zip(self.labels, self.scores))
         ]
 
     @classmethod
