@@ -1,0 +1,211 @@
+"""ROS 2 bags: folders with ``metadata.yaml`` (sqlite3 or MCAP, split, zstd), bare ``.db3`` files."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import sqlite3
+import tempfile
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import closing
+from pathlib import Path, PurePath
+from typing import Any
+
+import yaml
+import zstandard
+
+from perception.errors import InputError
+from perception.sources.log import END_OF_TIME, ChainedLog, Channel, MessageLog, Record
+from perception.sources.mcap_log import MCAP_MAGIC, McapLog
+from perception.sources.wire import decoder_for, schema_name
+
+__all__ = ["SQLITE_MAGIC", "Rosbag2Log", "SqliteLog", "bag_files"]
+
+SQLITE_MAGIC = b"SQLite format 3\0"
+_SUFFIXES = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
+
+
+class SqliteLog(MessageLog):
+    """One ``.db3`` file of ROS 2, opened read-only. Type definitions are not needed, so bags of all distributions work.
+
+    A file that is cut off is read in the order of its rows up to the first missing page.
+
+    Raises:
+        InputError: Not a readable database with the tables ``topics`` and ``messages``.
+    """
+
+    def __init__(self, path: Path, zstd_messages: bool = False) -> None:
+        super().__init__(path)
+        self._zstd = zstd_messages
+        self._database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+        self._ids: dict[int, Channel] = {}
+        self._by_time = False
+        try:
+            self._open()
+        except (sqlite3.Error, ValueError, TypeError, AttributeError) as error:  # columns may hold anything
+            self.close()
+            raise InputError(path, "", "a rosbag2 database with the tables topics and messages", str(error)) from error
+
+    def messages(self, topics: Collection[str], start_ns: int = 0, stop_ns: int = END_OF_TIME) -> Iterator[Record]:
+        """See :meth:`MessageLog.messages`."""
+        ids = [number for number, channel in self._ids.items() if channel.topic in topics]
+        source, order = ("messages", "timestamp") if self._by_time else ("messages NOT INDEXED", "id")
+        query = (
+            f"SELECT topic_id, timestamp, data FROM {source} WHERE topic_id IN ({_marks(ids)}) "
+            f"AND timestamp >= ? AND timestamp < ? ORDER BY {order}"
+        )
+        unpack = zstandard.ZstdDecompressor()
+        try:
+            with closing(self._database.execute(query, (*ids, start_ns, stop_ns))) as rows:
+                for number, log_ns, data in rows:
+                    yield Record(self._ids[number], log_ns, unpack.decompress(data) if self._zstd else data)
+        except (sqlite3.DatabaseError, zstandard.ZstdError) as error:
+            self.damaged(f"reading stopped: {error}")
+
+    def count_before(self, topic: str, log_ns: int) -> int:
+        """See :meth:`MessageLog.count_before`."""
+        if self.faults:
+            return super().count_before(topic, log_ns)
+        ids = [number for number, channel in self._ids.items() if channel.topic == topic]
+        query = f"SELECT count(*) FROM messages WHERE topic_id IN ({_marks(ids)}) AND timestamp < ?"
+        return int(self._database.execute(query, (*ids, log_ns)).fetchone()[0])
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+    def _open(self) -> None:
+        topics = "SELECT id, name, type, serialization_format FROM topics"
+        try:
+            rows = self._database.execute(topics).fetchall()
+        except sqlite3.DatabaseError as error:
+            self._database.execute("PRAGMA writable_schema = ON")  # lets sqlite read a file shorter than it says
+            rows = self._database.execute(topics).fetchall()
+            self.damaged(f"cut off or damaged: {error}")
+        indexes = self._database.execute("SELECT sql FROM sqlite_master WHERE type = 'index'").fetchall()
+        # without an index on the time sqlite would sort all messages, with their data, in memory
+        self._by_time = not self.faults and any("timestamp" in str(sql) for (sql,) in indexes)
+        counts = self._survey()
+        for number, topic, kind, encoding in rows:
+            schema = schema_name(kind)
+            channel = Channel(topic, schema, encoding, counts[number], decoder_for(encoding, schema))
+            self._ids[number] = channel
+            before = self.channels[topic].count if topic in self.channels else 0
+            self.channels[topic] = dataclasses.replace(channel, count=before + channel.count)
+
+    def _survey(self) -> Counter[int]:
+        """Messages by topic id; also finds the first and last time."""
+        counts: Counter[int] = Counter()
+        times: list[int] = []
+        try:
+            query = "SELECT topic_id, count(*), min(timestamp), max(timestamp) FROM {} GROUP BY topic_id"
+            rows = self._database.execute(query.format("messages")).fetchall()
+        except sqlite3.DatabaseError as error:
+            self.damaged(f"cut off or damaged: {error}")
+            self._by_time, rows = False, self._read_rows()
+        for number, count, first, last in rows:
+            counts[number] += count
+            times += [first, last]
+        self.start_ns, self.end_ns = min(times, default=0), max(times, default=0)
+        return counts
+
+    def _read_rows(self) -> list[tuple[int, int, int, int]]:
+        """Count the readable rows of a damaged table, as (topic id, count, first time, last time)."""
+        found: dict[int, tuple[int, int, int]] = {}
+        try:
+            for number, time in self._database.execute("SELECT topic_id, timestamp FROM messages NOT INDEXED"):
+                count, first, last = found.get(number, (0, time, time))
+                found[number] = count + 1, min(first, time), max(last, time)
+        except sqlite3.DatabaseError as error:
+            self.damaged(f"reading stopped: {error}")
+        return [(number, *summary) for number, summary in found.items()]
+
+
+class Rosbag2Log(ChainedLog):
+    """A bag folder. Files that ``metadata.yaml`` names and the folder lacks are recorded as faults.
+
+    File-compressed bags (``.zstd``) are decompressed into a temporary folder, removed on :meth:`close`.
+
+    Raises:
+        InputError: No metadata and no storage files, a metadata file that is no rosbag2 metadata, or no readable file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        files, missing, mode = bag_files(path)
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        parts: list[MessageLog] = []
+        errors: list[InputError] = []
+        for file in files:
+            try:
+                parts.append(_open_part(self._plain(file), mode == "message"))
+            except InputError as error:
+                errors.append(error)
+        if not parts:
+            self.close_scratch()
+            found = str(errors[0]) if errors else f"none of {', '.join(missing)}"
+            raise InputError(path, "", "readable bag files (.mcap or .db3)", found)
+        super().__init__(path, parts)
+        for name in missing:
+            self.damaged(f"{name} is named in metadata.yaml and does not exist")
+        for unreadable in errors:
+            self.damaged(str(unreadable))
+        for part in parts:
+            self.faults.extend(part.faults)
+
+    def close(self) -> None:
+        """Close all files and remove the temporary folder."""
+        super().close()
+        self.close_scratch()
+
+    def close_scratch(self) -> None:
+        """Remove the temporary folder of decompressed files, if there is one."""
+        if self._scratch is not None:
+            self._scratch.cleanup()
+            self._scratch = None
+
+    def _plain(self, file: Path) -> Path:
+        if file.suffix != ".zstd":
+            return file
+        if self._scratch is None:
+            self._scratch = tempfile.TemporaryDirectory(prefix="perception-")
+        target = Path(self._scratch.name) / file.stem
+        try:
+            with file.open("rb") as packed, target.open("wb") as out:
+                shutil.copyfileobj(zstandard.ZstdDecompressor().stream_reader(packed), out)
+        except zstandard.ZstdError as error:
+            raise InputError(file, "", "a zstd file", str(error)) from error
+        return target
+
+
+def bag_files(folder: Path) -> tuple[list[Path], list[str], str]:
+    """Storage files of a bag folder, names of missing ones, and the compression mode ("", "file" or "message").
+
+    Only the last part of the names in ``metadata.yaml`` is used: a bag cannot point outside its folder.
+    """
+    metadata = folder / "metadata.yaml"
+    if not metadata.is_file():
+        return sorted(f for f in folder.iterdir() if f.name.endswith(_SUFFIXES)), [], ""
+    try:
+        content: Any = yaml.safe_load(metadata.read_text())
+        info = content["rosbag2_bagfile_information"]
+        names = [PurePath(str(name)).name for name in info["relative_file_paths"]]
+    except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise InputError(metadata, "", "rosbag2_bagfile_information with relative_file_paths", repr(error)) from error
+    mode = str(info.get("compression_mode") or "").lower()
+    files = [folder / name for name in names if (folder / name).is_file()]
+    return files, [name for name in names if not (folder / name).is_file()], mode
+
+
+def _marks(ids: list[int]) -> str:
+    return ",".join("?" * len(ids))
+
+
+def _open_part(file: Path, zstd_messages: bool) -> MessageLog:
+    with file.open("rb") as stream:
+        head = stream.read(16)
+    if head.startswith(MCAP_MAGIC):
+        return McapLog(file)
+    if head == SQLITE_MAGIC:
+        return SqliteLog(file, zstd_messages)
+    raise InputError(file, "", "an MCAP or sqlite3 bag file", f"{len(head)} other first bytes")
