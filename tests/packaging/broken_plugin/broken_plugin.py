@@ -1,0 +1,3 @@
+"""Fails while it is imported, as a plugin does whose own dependency is missing."""
+
+raise ImportError("the lantern driver is not installed")
