@@ -1,7 +1,8 @@
-"""The command `perception run`."""
+"""Run a pipeline on recorded drives; the same as ``perception run``."""
 
 import sys
 
 from perception.cli import main
 
-sys.exit(main(["run", *sys.argv[1:]]))
+if __name__ == "__main__":
+    sys.exit(main(["run", *sys.argv[1:]]))

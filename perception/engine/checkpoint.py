@@ -7,16 +7,18 @@ import json
 import os
 import pickle
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from perception.engine.packaged import find_file, folders
 from perception.errors import InputError, PerceptionError, UnknownNameError
 
 __all__ = ["file_sha256", "find_weights", "load_state", "load_weights", "save_weights", "state_of", "weights_meta"]
+
+PACKAGE = "perception.weights"
 
 
 def find_weights(name: str | Path) -> Path:
@@ -25,11 +27,11 @@ def find_weights(name: str | Path) -> Path:
     Raises:
         UnknownNameError: Neither exists; suggests close matches.
     """
-    root = Path(str(files("perception.weights")))
-    for candidate in (Path(name), root / name):
-        if candidate.is_file():
-            return candidate
-    raise UnknownNameError("weights file", str(name), [path.name for path in root.glob("*.safetensors")])
+    path = find_file(PACKAGE, name)
+    if path is None:
+        shipped = [file.name for root in folders(PACKAGE) for file in root.glob("*.safetensors")]
+        raise UnknownNameError("weights file", str(name), shipped)
+    return path
 
 
 def load_state(path: str | Path, trust: bool = False) -> dict[str, Tensor]:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
+from perception.engine.packaged import find_file, folders
 from perception.errors import InputError, PerceptionError, UnknownNameError
 
 __all__ = ["apply_options", "find_config", "load_config", "packaged_configs", "parse_options"]
 
+PACKAGE = "perception.configs"
+
 
 def packaged_configs() -> list[str]:
     """Names of all shipped configs, such as ``lane_detection/ganet_tiny_sim.py``; bases are left out."""
-    root = Path(str(files("perception.configs")))
-    names = (path.relative_to(root).as_posix() for path in root.rglob("*.py"))
+    names = (path.relative_to(root).as_posix() for root in folders(PACKAGE) for path in root.rglob("*.py"))
     return sorted(name for name in names if "_base_" not in name)
 
 
@@ -28,14 +29,11 @@ def find_config(name: str | Path) -> Path:
     Raises:
         UnknownNameError: Neither exists; suggests close matches.
     """
-    root = Path(str(files("perception.configs")))
-    for candidate in (Path(name), Path(f"{name}.py"), root / name, root / f"{name}.py"):
-        if candidate.is_file():
-            return candidate
     trimmed = Path(name).as_posix().removeprefix("configs/")
-    if (root / trimmed).is_file():
-        return root / trimmed
-    raise UnknownNameError("config", str(name), packaged_configs())
+    path = find_file(PACKAGE, name, f"{name}.py", trimmed)
+    if path is None:
+        raise UnknownNameError("config", str(name), packaged_configs())
+    return path
 
 
 def load_config(name: str | Path, options: Mapping[str, Any] | None = None) -> Config:
