@@ -1,0 +1,12 @@
+"""GANet large on TuSimple."""
+
+_base_ = ["_base_/tusimple.py"]
+
+model = dict(
+    backbone=dict(depth=101, pretrained="torchvision://resnet101"),
+    neck=dict(in_channels=(256, 512, 1024, 2048), point_nums=(9, 7, 5, 3), attention=(256, 256)),
+    decode=dict(stride=4, kpt_thr=0.3, center_radius=6.0, cluster_radius=3.0, points_thr=6),
+    sample_count=81,
+)
+train_dataloader = dict(dataset=dict(targets=dict(stride=4, sample_count=81)))
+published = dict(value=97.45, metric="F1", version="tusimple", source="README of github.com/Wolfwjs/GANet")

@@ -1,0 +1,1 @@
+"""Simulated sensors: ray casting, shading and camera effects."""
