@@ -1,4 +1,4 @@
-"""``perception metric culane|tusimple PRED GT``: score anybody's result files with the official metric."""
+"""``perception metric culane|tusimple|openlanev2 PRED GT``: score anybody's result files with the official metric."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from perception.metrics import culane, tusimple
+from perception.metrics import culane, openlanev2, tusimple
 
 HELP = "score anybody's result files"
 
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score, print a table and write the JSON file if asked for; returns 0."""
-    report = {"metric": args.metric, **METRICS[args.metric].run(args)}
+    report = {**METRICS[args.metric].run(args), "metric": args.metric}
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(report, indent=1), encoding="utf-8")
@@ -99,8 +99,39 @@ def _run_tusimple(args: argparse.Namespace) -> dict[str, Any]:
     return asdict(scores)
 
 
+def _add_openlanev2(parser: argparse.ArgumentParser) -> None:
+    forms = "json file, split list, or folder <split>/<segment>/info/<timestamp>[-ls].json"
+    parser.add_argument("pred", type=Path, metavar="PRED", help=f"predictions: {forms}")
+    parser.add_argument("gt", type=Path, metavar="GT", help=f"ground truth: {forms}")
+    parser.add_argument(
+        "--version", default="v2.1", choices=list(openlanev2.VERSIONS), help="release whose definition to use (v2.1)"
+    )
+    parser.add_argument(
+        "--track", choices=openlanev2.TRACKS, help="which frames of a folder; default centerline where there are any"
+    )
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="frames to score side by side (1)")
+    parser.add_argument(
+        "--worst", type=int, default=0, metavar="N", help="also score every frame alone and print the N worst"
+    )
+
+
+def _run_openlanev2(args: argparse.Namespace) -> dict[str, Any]:
+    report = openlanev2.evaluate_paths(args.pred, args.gt, args.version, args.track, args.threads, args.worst > 0)
+    print(f"OpenLane-V2 {report['version']}, {report['track']}, {report['frames']} frames")
+    for group in ("scores", "lanesegnet", "extra"):
+        for name, value in report.get(group, {}).items():
+            print(f"{name:<14} {'-' if value is None else f'{value:.6f}'}")
+    for row in report.get("per_frame", [])[: args.worst]:
+        values = ", ".join(f"{name} {value:.4f}" for name, value in row.items() if isinstance(value, float))
+        print(f"{row['frame']}: {values}")
+    return report
+
+
 METRICS: dict[str, _Metric] = {
     "culane": _Metric("CULane F1, as the official tool computes it", _add_culane, _run_culane),
+    "openlanev2": _Metric(
+        "OpenLane-V2 scores of both tracks, as the official evaluator computes them", _add_openlanev2, _run_openlanev2
+    ),
     "tusimple": _Metric(
         "TuSimple accuracy, FP and FN, as the official script computes them", _add_tusimple, _run_tusimple
     ),

@@ -26,9 +26,10 @@ def run(args: argparse.Namespace) -> int:
     """Print a row a tensor and a line a case; see ``perception.parity.exit_code`` for what it returns."""
     for failure in plugin.discover().failures:
         print(f"plugin {failure.name} failed to import: {failure.reason}", file=sys.stderr)
-    results = []
-    print(f"{'case':<28} {'tensor':<40} {'max error':>10}  {'tolerance':<24} ok")
+    results: list[parity.CaseResult] = []
     for result in parity.run(args.dir, args.only):
+        if not results:
+            print(f"{'case':<28} {'tensor':<40} {'max error':>10}  {'tolerance':<24} ok")
         results.append(result)
         for row in result.rows:
             verdict = "yes" if row.ok else "NO"

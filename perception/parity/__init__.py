@@ -1,7 +1,8 @@
 """Parity with the original implementations: golden cases, comparison under their tolerances, weights by rule.
 
-A plugin declares ``PluginSpec(parity={"family": "module:function"})``; the function gets a ``GoldenCase`` and returns
-or yields a ``ParityRow`` for every compared tensor. It raises ``UncoveredError`` for a kind of case it does not know.
+A plugin declares ``PluginSpec(parity={"family": "module:function"})``, the core its own families in ``core_runners``;
+the function gets a ``GoldenCase`` and returns or yields a ``ParityRow`` for every compared tensor. It raises
+``UncoveredError`` for a kind of case it does not know.
 """
 
 from perception.parity.case import Arrays, GoldenCase, UncoveredError

@@ -12,6 +12,7 @@ from typing import Any
 
 from perception import plugin
 from perception.errors import InputError, PerceptionError
+from perception.parity import core_runners
 from perception.parity.case import GoldenCase, UncoveredError, expand, read_json
 from perception.parity.comparison import ParityRow
 
@@ -79,13 +80,18 @@ def plugin_runners() -> dict[str, str]:
     return {family: target for spec in plugin.discover().specs.values() for family, target in spec.parity.items()}
 
 
+def known_runners() -> dict[str, str]:
+    """Return family -> ``"module:function"`` of the core and of the plugins, which win where both know a family."""
+    return {**core_runners.RUNNERS, **plugin_runners()}
+
+
 def run(root: Path, only: str | None = None, runners: Mapping[str, str | Runner] | None = None) -> Iterator[CaseResult]:
     """Run the cases below a folder.
 
     Args:
         root: Folder to search.
         only: Glob; runs only cases whose name, label (folder and name) or ``family/name`` matches.
-        runners: Family -> function or ``"module:function"``; None asks the plugins.
+        runners: Family -> function or ``"module:function"``; None asks the core and the plugins.
 
     Yields:
         One result a case, as soon as it is known.
@@ -93,7 +99,7 @@ def run(root: Path, only: str | None = None, runners: Mapping[str, str | Runner]
     Raises:
         InputError: ``root`` is no folder.
     """
-    table = plugin_runners() if runners is None else runners
+    table = known_runners() if runners is None else runners
     for found in find(root):
         names = [found.label]
         if found.case is not None:
@@ -108,7 +114,7 @@ def _run_found(found: Found, table: Mapping[str, str | Runner]) -> CaseResult:
         return CaseResult(found.label, "", "", UNREADABLE, note=found.problem)
     family, kind = case.family, case.kind
     if family not in table:
-        return CaseResult(found.label, family, kind, UNCOVERED, note=f"no plugin declares the family {family!r}")
+        return CaseResult(found.label, family, kind, UNCOVERED, note=f"nobody declares the family {family!r}")
     rows: list[ParityRow] = []
     try:
         for row in _resolve(table[family])(case):
