@@ -10,3 +10,4 @@ model = dict(
 )
 train_dataloader = dict(dataset=dict(targets=dict(stride=4, sample_count=81)))
 published = dict(value=79.63, metric="F1@0.5", version="culane", source="README of github.com/Wolfwjs/GANet")
+tiny_overrides = {"model.backbone.depth": 50, "model.neck.in_channels": (32, 64, 128, 256)}

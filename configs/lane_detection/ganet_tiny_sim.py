@@ -87,3 +87,16 @@ param_scheduler = [
     ),
 ]
 custom_hooks = [dict(type="EMAHook", ema_type="MomentumAnnealingEMA", momentum=0.001, gamma=200, update_buffers=True)]
+
+# What the test of all configs changes to run in a moment, and what writes the data that it reads.
+tiny_data = "perception.plugins.lane_detection.tiny_data:write"
+tiny_overrides = {
+    "model.backbone.base_width": 8,
+    "model.neck.in_channels": (16, 32, 64),
+    "train_dataloader.batch_size": 2,
+    "train_dataloader.num_workers": 0,
+    "train_dataloader.persistent_workers": False,
+    "train_dataloader.dataset.cache_size": (160, 90),
+    "train_dataloader.dataset.pipeline.0.size": (160, 64),
+    "val_dataloader.dataset.pipeline.1.size": (160, 64),
+}

@@ -16,6 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm"), default="none")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--threads", type=int, help="intra-op threads of torch")
+    amp_help = "mixed precision: bf16 (CPU and CUDA; the default of --amp) or fp16 (CUDA)"
+    parser.add_argument("--amp", nargs="?", const="bf16", choices=("bf16", "fp16"), help=amp_help)
+    parser.add_argument(
+        "--tracker", nargs="*", default=["tensorboard"], help="tensorboard, wandb, mlflow; none if empty"
+    )
+    parser.add_argument("--deterministic", action="store_true", help="refuse operations whose results vary")
     parser.add_argument("--no-scale-lr", action="store_true", help="keep the config's learning rate at any batch size")
     parser.add_argument("--cfg-options", nargs="+", metavar="KEY=VALUE", help="override dotted config keys")
 
@@ -26,6 +32,16 @@ def run(args: argparse.Namespace) -> int:
     from perception.engine.train import TrainOptions, train
 
     config = load_config(args.config, parse_options(args.cfg_options))
-    options = TrainOptions(args.work_dir, args.resume, args.launcher, args.seed, args.threads, not args.no_scale_lr)
+    options = TrainOptions(
+        work_dir=args.work_dir,
+        resume=args.resume,
+        launcher=args.launcher,
+        seed=args.seed,
+        threads=args.threads,
+        scale_lr=not args.no_scale_lr,
+        amp=args.amp,
+        trackers=tuple(args.tracker),
+        deterministic=args.deterministic,
+    )
     print(f"weights: {train(config, options)}")
     return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -74,23 +73,23 @@ def state_of(content: Any, path: str | Path = "checkpoint") -> dict[str, Tensor]
     return {str(key).removeprefix("module."): value for key, value in content.items()}
 
 
-def load_weights(model: nn.Module, path: str | Path, trust: bool = False, optional: tuple[str, ...] = ()) -> None:
-    """Load weights into a model strictly.
+def load_weights(model: nn.Module, path: str | Path, trust: bool = False) -> None:
+    """Load weights into a model strictly, but for keys that begin with one of its ``optional_keys``, if it has any.
 
     Args:
         model: Target; its mode is left as it is.
         path: File, or name of shipped weights.
         trust: See :func:`load_state`.
-        optional: Key prefixes that may be missing from or surplus in the file.
 
     Raises:
         PerceptionError: Keys are missing, unexpected or of another shape (weights of another architecture).
     """
     path = find_weights(path)
     state, own = load_state(path, trust), model.state_dict()
+    optional: tuple[str, ...] = tuple(getattr(model, "optional_keys", ()))  # type: ignore[arg-type]
     shapes = [key for key in state if key in own and state[key].shape != own[key].shape]
-    missing = [key for key in own if key not in state and not key.startswith(optional or ("\0",))]
-    surplus = [key for key in state if key not in own and not key.startswith(optional or ("\0",))]
+    missing = [key for key in own if key not in state and not key.startswith(optional)]
+    surplus = [key for key in state if key not in own and not key.startswith(optional)]
     if shapes or missing or surplus:
         lines = [f"{path}: these weights do not fit {type(model).__name__}"]
         lines += [f"  {key}: expected {tuple(own[key].shape)}, found {tuple(state[key].shape)}" for key in shapes[:5]]
@@ -104,18 +103,21 @@ def load_weights(model: nn.Module, path: str | Path, trust: bool = False, option
 def save_weights(
     path: str | Path, state: Mapping[str, Tensor], meta: Mapping[str, Any] | None = None, half: bool = False
 ) -> None:
-    """Write safetensors atomically; ``meta`` (json-able) is stored in the header and read by :func:`weights_meta`."""
-    from safetensors.torch import save_file
+    """Write safetensors atomically; ``meta`` (json-able) is stored in the header and read by :func:`weights_meta`.
+
+    Raises:
+        PerceptionError: The disk is full or not writable.
+    """
+    from safetensors.torch import save
+
+    from perception.sinks.storage import write_file
 
     def pack(value: Tensor) -> Tensor:
         value = value.detach().cpu().contiguous()
         return value.half() if half and value.dtype == torch.float32 else value
 
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    save_file({key: pack(value) for key, value in state.items()}, temporary, {"meta": json.dumps(dict(meta or {}))})
-    os.replace(temporary, path)
+    tensors = {key: pack(value) for key, value in state.items()}
+    write_file(Path(path), save(tensors, {"meta": json.dumps(dict(meta or {}))}))
 
 
 def weights_meta(path: str | Path) -> dict[str, Any]:

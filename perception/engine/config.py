@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +73,15 @@ def parse_options(pairs: Sequence[str] | None) -> dict[str, Any]:
 def apply_options(config: Config, options: Mapping[str, Any]) -> None:
     """Set dotted keys in place. The parent of a key must exist, so that a typo cannot pass unnoticed.
 
+    A text at the top level that other keys were made from, such as ``data_root``, changes in those too.
+
     Raises:
         UnknownNameError: A part of the path does not exist; suggests close matches.
+        PerceptionError: Other keys were made from a number or list at the top level; names them.
     """
     for key, value in options.items():
+        if key in config and _is_variable(config, key):
+            _set_copies(config, key, value)
         node: Any = config
         *parents, last = key.split(".")
         for part in parents:
@@ -89,6 +95,35 @@ def apply_options(config: Config, options: Mapping[str, Any]) -> None:
             if last not in node and not _may_add(node):
                 raise UnknownNameError(f"config key in {key!r}", last, [str(name) for name in node])
             node[last] = value
+
+
+def _is_variable(config: Config, name: str) -> bool:
+    """Whether the text of the config (its bases included) uses a top-level name as a value."""
+    return re.search(rf"[=(\[,]\s*{re.escape(name)}\b(?!\s*=)", str(config.text)) is not None
+
+
+def _set_copies(config: Config, name: str, value: Any) -> None:
+    """Change the values that were made from a top-level name."""
+    before = config[name]
+    copies = [path for path in _paths_to(config, before) if path != (name,)]
+    if copies and not (isinstance(before, str) and isinstance(value, str)):
+        keys = ", ".join(".".join(path) for path in copies)
+        raise PerceptionError(f"--cfg-options {name}: other keys were already made from it; change these: {keys}")
+    for *parents, last in copies:
+        node: Any = config
+        for part in parents:
+            node = _child(node, part, name)
+        node[int(last) if isinstance(node, list) else last] = value
+
+
+def _paths_to(node: Any, value: Any) -> Iterator[tuple[str, ...]]:
+    """Where in a tree of dicts and lists a value stands, the outermost places only."""
+    items = node.items() if isinstance(node, (Mapping, Config)) else enumerate(node) if isinstance(node, list) else ()
+    for key, child in items:
+        if type(child) is type(value) and child == value:
+            yield (str(key),)
+        else:
+            yield from ((str(key), *path) for path in _paths_to(child, value))
 
 
 def _child(node: Any, part: str, key: str) -> Any:

@@ -12,13 +12,17 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import is_distributed
 from mmengine.runner import Runner
+from mmengine.utils import import_modules_from_strings
 
 from perception.engine.checkpoint import file_sha256, load_state, load_weights, save_weights
+from perception.engine.defaults import apply_engine, check_keys, explain_build_errors, resolve_data
+from perception.engine.hooks.checkpoints import MARKER, newest_checkpoint
 from perception.errors import PerceptionError
 from perception.version import __version__
 
-__all__ = ["TrainOptions", "evaluate", "export_weights", "prepare", "train"]
+__all__ = ["TrainOptions", "evaluate", "export_weights", "prepare", "run_training", "train"]
 
 
 @dataclass(frozen=True)
@@ -27,11 +31,14 @@ class TrainOptions:
 
     Attributes:
         work_dir: Run folder; ``work_dirs/<config name>`` when None.
-        resume: Continue from the newest checkpoint of the run folder.
+        resume: Continue from the newest readable checkpoint of the run folder; begins anew when there is none.
         launcher: ``none``, ``pytorch`` or ``slurm`` (mmengine's distributed launchers).
         seed: Overrides the config's seed.
         threads: Intra-op threads of torch; None leaves torch's choice.
         scale_lr: Scale the learning rate linearly with the effective batch.
+        amp: ``bf16`` (CPU and CUDA) or ``fp16`` (CUDA); None trains in full precision.
+        trackers: Where curves go beside the run folder: ``tensorboard``, ``wandb``, ``mlflow``.
+        deterministic: Refuse operations that give different results from run to run.
     """
 
     work_dir: Path | None = None
@@ -40,24 +47,25 @@ class TrainOptions:
     seed: int | None = None
     threads: int | None = None
     scale_lr: bool = True
+    amp: str | None = None
+    trackers: tuple[str, ...] = ("tensorboard",)
+    deterministic: bool = False
 
 
 def prepare(config: Config, options: TrainOptions) -> Config:
-    """Fill in what a Runner needs; returns a changed copy.
+    """Fill in what a Runner needs for training; returns a changed copy.
 
     Raises:
-        PerceptionError: The config lacks a key that training needs.
+        PerceptionError: A key is missing or misspelt, or the data is not there.
     """
-    config = Config(config.to_dict(), filename=config.filename)
-    missing = [key for key in ("model", "train_dataloader", "optim_wrapper", "base_batch_size") if key not in config]
-    if missing:
-        raise PerceptionError(f"{config.filename}: not a training config: missing {', '.join(missing)}")
-    name = Path(str(config.filename or "config")).stem
-    config.work_dir = str(options.work_dir or Path("work_dirs") / name)
-    config.launcher, config.resume = options.launcher, options.resume
-    config.setdefault("default_scope", "perception")
-    if options.seed is not None:
-        config.randomness = dict(config.get("randomness") or {}, seed=options.seed)
+    config = _common(config, options)
+    check_keys(config, ("model", "train_dataloader", "train_cfg", "optim_wrapper", "base_batch_size"))
+    resolve_data(config, ("train", "val"))
+    apply_engine(config, options.amp, options.trackers)
+    if options.resume:
+        newest = newest_checkpoint(config.work_dir)
+        config.resume, config.load_from = newest is not None, None if newest is None else str(newest)
+        print(f"resuming from {newest}" if newest else f"{config.work_dir}: no checkpoint to resume; starting anew")
     if options.scale_lr:
         _scale_learning_rate(config)
     return config
@@ -68,21 +76,33 @@ def train(config: Config, options: TrainOptions | None = None) -> Path:
 
     Returns:
         Path of the weights.
+
+    Raises:
+        PerceptionError: The config, the data, memory or the losses are at fault; says what to do.
     """
     options = options or TrainOptions()
     if options.threads:
         torch.set_num_threads(options.threads)
-    config = prepare(config, options)
-    runner = Runner.from_cfg(config)
-    runner.train()
-    target = Path(config.work_dir) / "weights.safetensors"
-    return export_weights(runner, target, config) if runner.rank == 0 else target
+    runner = run_training(prepare(config, options))
+    target = Path(runner.work_dir) / "weights.safetensors"
+    return export_weights(runner, target, runner.cfg) if runner.rank == 0 else target
+
+
+def run_training(config: Config) -> Runner:
+    """Train with a config that `prepare` has made; returns the runner as it ended."""
+    if config.launcher == "pytorch" and not torch.cuda.is_available():
+        _distribute_on_cpu(config)
+    with explain_build_errors(config):
+        runner = Runner.from_cfg(config)
+        runner.train()
+    return runner
 
 
 def evaluate(config: Config, weights: str | Path, options: TrainOptions | None = None) -> dict[str, float]:
     """Score weights on the config's test data (its validation data when it has no test data)."""
     options = options or TrainOptions()
-    config = prepare(config, options)
+    config = _common(config, options)
+    check_keys(config, ("model",))
     for part in ("dataloader", "evaluator", "cfg"):
         if config.get(f"test_{part}") is None:
             if config.get(f"val_{part}") is None:
@@ -92,10 +112,28 @@ def evaluate(config: Config, weights: str | Path, options: TrainOptions | None =
         config[key] = None
     for key in ("val_dataloader", "val_cfg", "val_evaluator"):
         config[key] = None
+    resolve_data(config, ("test",))
     config.custom_hooks = [hook for hook in config.get("custom_hooks") or [] if hook["type"] != "EMAHook"]
-    runner = Runner.from_cfg(config)
+    with explain_build_errors(config):
+        runner = Runner.from_cfg(config)
     load_weights(runner.model, weights)
     return {key: float(value) for key, value in runner.test().items()}
+
+
+def _common(config: Config, options: TrainOptions) -> Config:
+    config = Config(config.to_dict(), filename=config.filename)
+    import_modules_from_strings(**(config.get("custom_imports") or {"imports": []}))
+    name = Path(str(config.filename or "config")).stem
+    config.work_dir = str(options.work_dir or Path("work_dirs") / name)
+    config.launcher = options.launcher
+    config.setdefault("default_scope", "perception")
+    randomness = dict(config.get("randomness") or {})
+    if options.seed is not None:
+        randomness["seed"] = options.seed
+    if options.deterministic:
+        randomness["deterministic"] = True
+    config.randomness = randomness
+    return config
 
 
 def export_weights(runner: Runner, path: Path, config: Config) -> Path:
@@ -117,8 +155,17 @@ def export_weights(runner: Runner, path: Path, config: Config) -> Path:
     return path
 
 
+def _distribute_on_cpu(config: Config) -> None:
+    """What mmengine does with one GPU for each process, for processes without any."""
+    if not is_distributed():
+        torch.distributed.init_process_group("gloo")
+    unused = bool(config.get("find_unused_parameters", False))
+    wrapper = {"type": "MMDistributedDataParallel", "broadcast_buffers": False, "device_ids": None}
+    config.setdefault("model_wrapper_cfg", {**wrapper, "find_unused_parameters": unused})
+
+
 def _last_checkpoint(folder: Path) -> Path | None:
-    marker = folder / "last_checkpoint"
+    marker = folder / MARKER
     if not marker.is_file():
         return None
     path = Path(marker.read_text().strip())

@@ -5,15 +5,13 @@ Images are uint8 RGB and small (the network input), so that a sample costs a few
 
 from __future__ import annotations
 
-import os
-import zlib
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import cv2
 import numpy as np
-import torch
 
+from perception.engine.seeding import sample_rng
 from perception.registry import TRANSFORMS
 
 from .transforms import Sample, crop_box
@@ -23,18 +21,18 @@ Change = Callable[[Image, np.random.Generator], Image]
 
 
 class RandomTransform:
-    """Owns a random stream per process; loader workers and epochs differ, runs with the same seed do not."""
+    """Draws from the stream of the sample that is being made: it depends on seed, epoch and index only."""
 
-    _owner = -1
+    _own: np.random.Generator | None = None
 
     @property
     def rng(self) -> np.random.Generator:
-        """Generator seeded from torch's seed of this process."""
-        if self._owner != os.getpid():
-            self._owner = os.getpid()
-            name = zlib.crc32(type(self).__name__.encode())
-            self._rng = np.random.default_rng([torch.initial_seed() % 2**63, name])
-        return self._rng
+        """Generator to draw from, see `perception.engine.seeding`."""
+        return self._own or sample_rng()
+
+    def seed(self, seed: int) -> None:
+        """Draw from a stream of its own from now on, to look at one transform alone."""
+        self._own = np.random.default_rng(seed)
 
 
 @TRANSFORMS.register_module()

@@ -143,6 +143,12 @@ class LaneDataset(Dataset):
 class CULaneDataset(LaneDataset):
     """CULane layout: a list of image paths, lanes in ``<image>.lines.txt`` beside each image."""
 
+    expected_tree = """\
+  list/train.txt, list/val.txt, list/test.txt   a path such as /driver_23_30frame/.../00000.jpg on each line
+  driver_23_30frame/.../00000.jpg               images, in any folders
+  driver_23_30frame/.../00000.lines.txt         x y x y ... of one lane on each line
+"""
+
     def read_list(self, path: Path) -> list[Record]:
         """One image path per line; further columns (segmentation masks) are ignored."""
         records = []
@@ -166,6 +172,12 @@ class CULaneDataset(LaneDataset):
 @DATASETS.register_module()
 class TuSimpleDataset(LaneDataset):
     """TuSimple layout: JSON lines with ``raw_file``, ``h_samples`` and ``lanes``."""
+
+    expected_tree = """\
+  label_data_0313.json, label_data_0531.json, label_data_0601.json, test_label.json
+                           {"raw_file": ..., "h_samples": [...], "lanes": [[...], ...]} on each line
+  clips/0313-1/.../20.jpg  images, as raw_file names them
+"""
 
     def read_list(self, path: Path) -> list[Record]:
         """One JSON record per line."""

@@ -17,8 +17,6 @@ from .decode import DecodeSettings, decode_lanes
 from .head import LaneMaps, decode_inputs
 from .loss import LossWeights, lane_losses
 
-OPTIONAL_KEYS = ("bbox_head.centerpts_head.",)
-"""Keys that published checkpoints may or may not hold."""
 TARGETS = ("keypoint_hm", "start_hm", "cell_offset", "start_offset", "offset_mask", "start_weight", "lane_points")
 
 
@@ -36,7 +34,12 @@ class GANet(BaseModel):
         min_positives: See `loss.focal`.
         channels_last: Memory layout of weights and images, about a third faster on CPUs; rounding differs.
         data_preprocessor: mmengine data preprocessor; the default moves data to the device.
+
+    Attributes:
+        optional_keys: Prefixes of keys that published checkpoints may or may not hold.
     """
+
+    optional_keys = ("bbox_head.centerpts_head.",)
 
     def __init__(
         self,

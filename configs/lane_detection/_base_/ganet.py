@@ -20,3 +20,18 @@ optim_wrapper = dict(
 )
 find_unused_parameters = True
 val_cfg = dict()
+
+# What the test of all configs changes to run in a moment, and what writes the data that it reads.
+tiny_data = "perception.plugins.lane_detection.tiny_data:write"
+tiny_overrides = {
+    "model.backbone.base_width": 8,
+    "model.backbone.frozen_stages": -1,
+    "model.backbone.pretrained": None,
+    "model.neck.in_channels": (16, 32, 64),
+    "train_dataloader.batch_size": 2,
+    "train_dataloader.num_workers": 0,
+    "train_dataloader.persistent_workers": False,
+    "train_dataloader.dataset.pipeline.2.size": (160, 64),
+    "val_dataloader.num_workers": 0,
+    "val_dataloader.dataset.pipeline.1.size": (160, 64),
+}

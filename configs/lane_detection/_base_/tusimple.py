@@ -45,7 +45,8 @@ val_dataloader = dict(
 )
 val_evaluator = dict(type="TuSimpleMetric")
 train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=10)
+# Both schedulers reach their last value one step before `end`, the published ones at it: hence the + 1.
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=100),
-    dict(type="PolyLR", power=1.0, eta_min=1e-5, begin=0, end=epochs, by_epoch=True),
+    dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=100 + 1),
+    dict(type="PolyLR", power=1.0, eta_min=1e-5, begin=0, end=epochs + 1, by_epoch=True),
 ]

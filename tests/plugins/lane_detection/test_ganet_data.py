@@ -128,7 +128,7 @@ def test_unchanged_warp_is_the_test_view():
 @pytest.mark.parametrize("seed", range(5))
 def test_warp_moves_image_and_lanes_alike(seed: int):
     warp = LaneWarp((400, 160), (0, 0.35, 1, 1), shift=((-0.1, 0.1), (-0.1, 0.1)), tilt=0.05)
-    warp._owner, warp._rng = __import__("os").getpid(), np.random.default_rng(seed)
+    warp.seed(seed)
     warp._random_matrix = (lambda matrix: lambda: matrix)(warp._random_matrix())  # type: ignore[method-assign]
     black = warp({"img": np.zeros((270, 480, 3), np.uint8), "lanes": []})["img"].astype(np.float64)
     warp.flip = 0.0

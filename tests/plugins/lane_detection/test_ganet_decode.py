@@ -9,9 +9,7 @@ from perception.plugins.lane_detection.decode import (
     DecodeSettings,
     decode_lanes,
     find_keypoints,
-    group_points,
     refine_lane,
-    row_maxima,
     to_image,
 )
 
@@ -29,10 +27,6 @@ def toy_maps(columns: tuple[int, ...], height: int = 6, width: int = 20) -> tupl
     return heat, start, cell
 
 
-def test_equal_neighbours_survive_the_row_maximum():
-    assert row_maxima(np.array([[0.1, 0.5, 0.5, 0.2, 0.3]])).tolist() == [[0, 0.5, 0.5, 0, 0.3]]
-
-
 @pytest.mark.parametrize("columns", [(), (4,), (4, 12), (3, 9, 15)])
 def test_lanes_of_a_toy_map(columns: tuple[int, ...]):
     lanes, scores = decode_lanes(*toy_maps(columns), SETTINGS, crop=(0, 100, 160, 148), input_size=(160, 48))
@@ -47,11 +41,6 @@ def test_seeds_are_listed_by_column():
     heat, start, cell = toy_maps((4, 12))
     start[1, 0, 12] = -3  # negative values qualify
     assert find_keypoints(heat, start, cell, SETTINGS).seeds.tolist() == [[4, 5], [12, 0], [12, 5]]
-
-
-def test_grouping_is_greedy_and_never_merges():
-    points = np.array([[0.0, 0.0], [3.0, 0.0], [1.5, 0.0], [2.9, 0.0]])
-    assert group_points(points, 1.6).tolist() == [0, 1, 0, 0]
 
 
 def test_short_groups_are_dropped():

@@ -9,11 +9,12 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from perception.cli import main
+from perception.cli.convert import convert_checkpoint
 from perception.engine.checkpoint import save_weights
 from perception.engine.config import load_config
 from perception.errors import PerceptionError
 from perception.plugins.lane_detection import PLUGIN, components
-from perception.plugins.lane_detection.convert import convert_checkpoint
 from perception.plugins.lane_detection.differentiable import network_input
 from perception.plugins.lane_detection.transforms import Pipeline
 from perception.registry import MODELS
@@ -172,6 +173,20 @@ def test_converting_a_published_layout(tmp_path: Path):
     assert stage(tmp_path / "ours.safetensors").describe()["trained_on"] == "published checkpoint"
     with pytest.raises(PerceptionError, match="not a checkpoint for"):
         convert_checkpoint(tmp_path / "published.pth", CONFIGS / "lane_detection/ganet_small_culane.py", tmp_path / "x")
+
+
+def test_the_convert_command_says_what_it_did_and_writes_nothing_that_does_not_fit(tmp_path: Path, capsys):
+    torch.save(tiny().state_dict(), tmp_path / "published.pth")
+    arguments = ["convert", str(tmp_path / "published.pth"), "--config"]
+    assert main([*arguments, "lane_detection/ganet_tiny_sim.py"]) == 0
+    assert "missing: 0" in capsys.readouterr().out
+    out = tmp_path / "x.safetensors"
+    assert main([*arguments, "lane_detection/ganet_small_culane.py", "--out", str(out)]) == 2
+    assert "not a checkpoint for" in capsys.readouterr().err and not out.exists()
+    assert main(["convert", str(tmp_path / "published.safetensors"), *arguments[2:], str(TINY)]) == 2
+    assert "--out" in capsys.readouterr().err
+    assert main([*arguments, str(TINY), "--out", str(tmp_path / "published.pth" / "x")]) == 2
+    assert "cannot write" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["ganet_tiny_sim", "ganet_small_culane"])

@@ -1,0 +1,8 @@
+"""What a run does beside training; importing this registers the hooks."""
+
+from perception.engine.hooks.checkpoints import Checkpoints, newest_checkpoint
+from perception.engine.hooks.data_wait import DataWait
+from perception.engine.hooks.early_stop import EarlyStop
+from perception.engine.hooks.run_folder import RunFolder
+
+__all__ = ["Checkpoints", "DataWait", "EarlyStop", "RunFolder", "newest_checkpoint"]

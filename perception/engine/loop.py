@@ -1,0 +1,118 @@
+"""The training loop: mmengine's epochs, begun anywhere, with errors that say what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from mmengine.registry import LOOPS
+from mmengine.runner import EpochBasedTrainLoop
+
+from perception.engine.seeding import EpochSampler, seed_all
+from perception.errors import PerceptionError
+
+__all__ = ["EpochLoop", "explain_step_errors"]
+
+_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+_WORKER = re.compile(r"DataLoader worker \(pid\(?s?\)? ?[\d, ]+\).*(exited unexpectedly|killed by signal)")
+
+
+@LOOPS.register_module()
+class EpochLoop(EpochBasedTrainLoop):
+    """Epochs in which every iteration draws its random numbers from (seed, rank, iteration).
+
+    A run resumed from a checkpoint made within an epoch goes on with the batch that comes next.
+    """
+
+    def run(self) -> Any:
+        """Train to the end; a validation that an interruption cut off is made up for first."""
+        self.runner.call_hook("before_train")
+        if self._epoch and self.runner.message_hub.runtime_info.get("scored_iteration") != self._iter:
+            self._validate_if_due()
+        while self._epoch < self._max_epochs and not self.stop_training:
+            self.run_epoch()
+            self._validate_if_due()
+        self.runner.call_hook("after_train")
+        return self.runner.model
+
+    def run_epoch(self) -> None:
+        """Run the rest of the current epoch: all of it, unless a run was resumed in its middle.
+
+        Raises:
+            PerceptionError: Memory ran out or a data worker died; says what to change.
+        """
+        runner = self.runner
+        begin = self._iter - self._epoch * len(self.dataloader)
+        runner.call_hook("before_train_epoch")
+        runner.model.train()
+        if 0 < begin < len(self.dataloader):
+            self._skip(begin)
+        with explain_step_errors(runner.cfg):
+            batches = iter(self.dataloader) if begin < len(self.dataloader) else iter(())
+            for index in range(begin, len(self.dataloader)):
+                seed_all(runner.seed, runner.rank, self._iter)
+                self.run_iter(index, next(batches))
+        runner.call_hook("after_train_epoch")
+        self._epoch += 1
+
+    def _validate_if_due(self) -> None:
+        self._decide_current_val_interval()
+        due = self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs
+        whole = self._iter == self._epoch * len(self.dataloader)
+        if self.runner.val_loop is not None and self._epoch >= self.val_begin and due and whole:
+            self.runner.val_loop.run()
+
+    def _skip(self, batches: int) -> None:
+        sampler = self.dataloader.sampler
+        if not isinstance(sampler, EpochSampler) or self.dataloader.batch_size is None:
+            raise PerceptionError(
+                f"this run stopped after {batches} batches of an epoch; going on from there needs "
+                f"train_dataloader.sampler.type=EpochSampler without a batch sampler, found {type(sampler).__name__}"
+            )
+        sampler.set_epoch(self._epoch)
+        sampler.skip(batches * self.dataloader.batch_size)
+
+
+@contextmanager
+def explain_step_errors(config: Any) -> Iterator[None]:
+    """Turn the errors of loading and stepping that users can mend into `PerceptionError`."""
+    try:
+        yield
+    except PerceptionError as error:
+        found = re.search(r"^perception\.errors\.\w+: (.*)", str(error), re.DOTALL | re.MULTILINE)
+        if found is None:
+            raise
+        raise PerceptionError(found.group(1).strip()) from error  # a worker's traceback came along
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise PerceptionError(_memory_advice(config, error)) from error
+    except RuntimeError as error:
+        if any(text in str(error) for text in _MEMORY):
+            raise PerceptionError(_memory_advice(config, error)) from error
+        if _WORKER.search(str(error)):
+            raise PerceptionError(_worker_advice(config, error)) from error
+        raise
+
+
+def _memory_advice(config: Any, error: BaseException) -> str:
+    batch = int(config.train_dataloader.batch_size)
+    count = int(config.optim_wrapper.get("accumulative_counts", 1))
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    if batch == 1:
+        return f"a training step ran out of memory ({first}) at batch size 1: reduce the input size or try --amp"
+    options = f"train_dataloader.batch_size={(batch + 1) // 2} optim_wrapper.accumulative_counts={2 * count}"
+    return (
+        f"a training step ran out of memory ({first}) at batch size {batch}: "
+        f"try --cfg-options {options} (the same effective batch), or --amp; --resume goes on from the last checkpoint"
+    )
+
+
+def _worker_advice(config: Any, error: BaseException) -> str:
+    workers = config.train_dataloader.get("num_workers", 0)
+    return (
+        f"a data worker died ({str(error).splitlines()[0]}). Usually the system killed it for lack of memory or of "
+        f"space in /dev/shm: try --cfg-options train_dataloader.num_workers={max(0, int(workers) // 2)} "
+        "(0 loads in the main process and shows errors as they are); --resume goes on from the last checkpoint"
+    )
