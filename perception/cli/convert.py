@@ -1,11 +1,31 @@
-"""``perception convert CHECKPOINT --config CONFIG``."""
+"""``perception convert CHECKPOINT --config CONFIG``: a published checkpoint, checked against a model and rewritten."""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
+from perception.errors import PerceptionError
+
+__all__ = ["HELP", "ConversionReport", "add_arguments", "convert_checkpoint", "run"]
+
 HELP = "Turn a published checkpoint into ours (safetensors); reports unused and missing keys."
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """What happened to the keys of a checkpoint.
+
+    Attributes:
+        written: Number of tensors written.
+        unused: Keys of the file that the model does not have.
+        missing: Keys of the model that the file does not have; only harmless ones, written as the model begins.
+    """
+
+    written: int
+    unused: tuple[str, ...]
+    missing: tuple[str, ...]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,29 +38,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert."""
+    out = args.out or args.checkpoint.with_suffix(".safetensors")
+    if out.exists() and out.samefile(args.checkpoint):
+        raise PerceptionError(f"{out}: expected another file to write to than the checkpoint; name one with --out")
+    report = convert_checkpoint(args.checkpoint, args.config, out, args.trust)
+    for label, keys in (("unused", report.unused), ("missing", report.missing)):
+        print(f"{label}: {len(keys)}" + "".join(f"\n  {key}" for key in keys))
+    print(f"wrote {report.written} tensors to {out}\nnext: perception test {args.config} {out}")
+    return 0
+
+
+def convert_checkpoint(
+    source: str | Path, config: str | Path, out: str | Path, trust: bool = False
+) -> ConversionReport:
+    """Convert one checkpoint; its layout may be any that :func:`perception.engine.checkpoint.load_state` reads.
+
+    Keys that a model names in its attribute ``optional_keys`` (prefixes) and counters of batch normalisation may be
+    missing from the file.
+
+    Args:
+        source: Published file.
+        config: Config of the same architecture, a shipped name or a path.
+        out: Safetensors file to write.
+        trust: Allow unpickling, which can execute code from the file.
+
+    Raises:
+        PerceptionError: The file lacks tensors that the model needs, or they have another shape; nothing is written.
+    """
     from mmengine.registry import init_default_scope
 
     from perception.engine.checkpoint import load_state, save_weights
     from perception.engine.config import load_config
     from perception.registry import MODELS
 
-    config = load_config(args.config)
     init_default_scope("perception")
-    model = MODELS.build(config.model)
-    own, state = model.state_dict(), load_state(args.checkpoint, args.trust)
-    fits = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
-    report = {
-        "missing": [key for key in own if key not in state],
-        "unused": [key for key in state if key not in own],
-        "wrong shape": [key for key in state if key in own and own[key].shape != state[key].shape],
-    }
-    for label, keys in report.items():
-        print(f"{label}: {len(keys)}" + "".join(f"\n  {key}" for key in keys))
-    if not fits:
-        print(f"none of the {len(state)} keys fit {args.config}; nothing written")
-        return 1
-    out = args.out or args.checkpoint.with_suffix(".safetensors")
-    meta = {"config": args.config, "converted_from": args.checkpoint.name, "trained_on": "published checkpoint"}
-    save_weights(out, fits, meta)
-    print(f"wrote {out}\nnext: perception test {args.config} {out}")
-    return 0
+    model = MODELS.build(load_config(config).model)
+    own, state = model.state_dict(), load_state(source, trust)
+    optional = tuple(getattr(model, "optional_keys", ()))
+    missing = [key for key in own if key not in state]
+    needed = [key for key in missing if not key.startswith(optional) and not key.endswith("num_batches_tracked")]
+    shapes = [
+        f"{key} {tuple(value.shape)} in place of {tuple(own[key].shape)}"
+        for key, value in state.items()
+        if key in own and own[key].shape != value.shape
+    ]
+    if shapes or needed:
+        wrong = [f"{len(needed)} missing ({', '.join(needed[:3])})"] * bool(needed)
+        wrong += [f"{len(shapes)} of another shape ({', '.join(shapes[:3])})"] * bool(shapes)
+        raise PerceptionError(f"{source}: not a checkpoint for {config}: {', '.join(wrong)}")
+    meta = {"config": str(config), "converted_from": Path(source).name, "trained_on": "published checkpoint"}
+    save_weights(out, {key: state.get(key, own[key]) for key in own}, meta)
+    return ConversionReport(len(own), tuple(key for key in state if key not in own), tuple(missing))

@@ -6,6 +6,7 @@ import argparse
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 from perception.errors import PerceptionError
 
@@ -20,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for the results")
     parser.add_argument("--frames", type=int, default=80, help="length of the drive at 10 frames a second")
     parser.add_argument("--seed", type=int, default=DEMO_SEED, help="world to drive in; 900000 and up are held out")
+    parser.add_argument("--weights", help="weights of the lane model in place of the shipped ones")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -27,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     from perception.cli import main
 
     start = time.perf_counter()
-    drives = args.out / "drive"
+    drives = args.out / f"drive_{args.seed}_{args.frames}"
     simulate = f"--format drive --scenes 1 --frames {args.frames} --seed {args.seed} --preset day --size 960x540"
     if code := main(["simulate", str(drives), *simulate.split()]):
         return code
@@ -35,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
     if len(recorded) != 1:
         raise PerceptionError(f"{drives}: expected one drive, found {len(recorded)}; remove the folder and try again")
     pipeline = ["--pipeline", "pipelines/lanes_front.py", "--out", str(args.out), "--overwrite", "--copy-inputs"]
+    pipeline += ["--weights", args.weights] if args.weights else []
     if code := main(["run", str(recorded[0]), *pipeline]):
         return code
     _summary(args.out, time.perf_counter() - start)
@@ -43,12 +46,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _summary(out: Path, seconds: float) -> None:
     report = json.loads((out / "report.json").read_text())
-    print(f"\n{report['frames']['done']} frames in {seconds:.0f} s")
-    for name, stage in report["stages"].items():
-        print(f"  {name}: {stage['latency_ms']['p50']:.0f} ms a frame (median), weights {stage['weights']}")
-    for name, scores in (report.get("scores") or {}).items():
-        print(f"  {name}: " + ", ".join(f"{key} {value:.3f}" for key, value in scores.items() if key != "images"))
-    print("look at")
+    print(f"\nsimulated, driven and scored in {seconds:.0f} s, weights {_weights(report)}\nlook at")
     for name in ("report.html", "overlay.mp4", "predictions.mcap"):
         if (out / name).exists():
             print(f"  {out / name}")
+
+
+def _weights(report: dict[str, Any]) -> str:
+    return ", ".join(f"{stage['weights']} (trained on: {stage['trained_on']})" for stage in report["stages"].values())

@@ -36,14 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--sinks", type=_names, metavar="A,B", help="outputs: jsonl, video, mcap, png (default: as in the config)")
     add("--copy-inputs", action="store_true", help="copy images, clouds and poses into the MCAP output")
     add("--overwrite", action="store_true", help="replace an earlier run in the folder")
-    add("--config-options", nargs="+", metavar="K=V", help="change config values, pipeline.stages.0.every=2")
+    add("--cfg-options", nargs="+", metavar="K=V", help="change config values, pipeline.stages.0.every=2")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the pipeline on every drive.
 
     Returns:
-        0 when done, 1 when ``--strict`` stopped a drive, 2 when a drive could not be run.
+        0 when done, 1 when ``--strict`` stopped a drive, 2 when a drive could not be run, 130 after Ctrl-C.
     """
     from perception.runtime.graph import build_graph
     from perception.runtime.runner import RunOptions, StrictStop, run_drive
@@ -67,10 +67,13 @@ def run(args: argparse.Namespace) -> int:
         try:
             report = run_drive(drive, out, pipeline, graph, options)
             print(f"{drive}\n{summary(report)}\n  {out / 'report.html'}")
+        except KeyboardInterrupt:
+            print(f"perception: stopped; the same command continues the run in {out}", file=sys.stderr)
+            return 130
         except StrictStop as stop:
             print(f"perception: {drive}: {stop}", file=sys.stderr)
             code = max(code, 1)
-        except PerceptionError as error:
+        except (PerceptionError, OSError) as error:
             print(f"perception: {error}", file=sys.stderr)
             code = 2
     return code
@@ -107,7 +110,7 @@ def summary(report: dict[str, Any]) -> str:
 
 
 def _pipeline(args: argparse.Namespace) -> PipelineConfig:
-    config = load_config(args.pipeline, parse_options(args.config_options))
+    config = load_config(args.pipeline, parse_options(args.cfg_options))
     return parse_pipeline(config, args.pipeline)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from perception.errors import InputError
 from perception.metrics.assignment import kuhn_munkres
-from perception.metrics.lane_raster import iou_matrix
+from perception.ops.lane_iou import iou_matrix
 
 WIDTH = 30
 SIZE = (1640, 590)

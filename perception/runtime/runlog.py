@@ -41,6 +41,7 @@ class RunStatistics:
         skipped: Frames in which stages were due and none gave a result.
         faults: (where, kind) -> [count, index of the first frame, its message].
         wall_s: Seconds spent on these frames, including reading and writing.
+        drive_faults: Damage of the drive as a whole that was found while these frames were read.
     """
 
     def __init__(self, stages: Sequence[str]) -> None:
@@ -49,6 +50,7 @@ class RunStatistics:
         self.skipped = 0
         self.faults: dict[tuple[str, str], list[Any]] = {}
         self.wall_s = 0.0
+        self.drive_faults: list[Fault] = []
         self.timestamps = array("q")
         self.indices = array("q")
         self._latency = {stage: array("f") for stage in stages}
@@ -67,6 +69,7 @@ class RunStatistics:
             self._counts[stage].append(record["items"].get(stage, np.nan))
         for where, kind, message in record["faults"]:
             self.faults.setdefault((where, kind), [0, record["index"], message])[0] += 1
+        self.drive_faults += [Fault(*fault) for fault in record.get("drive_faults", ())]
         failed = any(where in self._latency for where, _, _ in record["faults"])
         self.skipped += failed and not record["items"]
         for stage, tally in record.get("scores", {}).items():
@@ -119,15 +122,22 @@ class RunLog(Sink):
         out: Folder of the run.
         kinds: Stage -> kind of its results.
         cameras: Stage -> slot -> camera of the drive; tells which truth belongs to a stage that failed.
+        drive_faults: The growing list of damage of the drive as a whole. It is stored as well, since a run that
+            continues behind the damage would not find it again.
     """
 
     def __init__(
-        self, out: str | Path, kinds: Mapping[str, str], cameras: Mapping[str, Mapping[str, str]] | None = None
+        self,
+        out: str | Path,
+        kinds: Mapping[str, str],
+        cameras: Mapping[str, Mapping[str, str]] | None = None,
+        drive_faults: Sequence[Fault] = (),
     ) -> None:
         super().__init__(out)
         self.path = self.out / "run_log.jsonl"
         self.statistics = RunStatistics(tuple(kinds))
-        self._kinds, self._cameras = kinds, cameras or {}
+        self._kinds, self._cameras, self._drive_faults = kinds, cameras or {}, drive_faults
+        self._stored_faults = 0
         self._file: IO[bytes] | None = None
         self._last = 0.0
 
@@ -147,6 +157,9 @@ class RunLog(Sink):
         }
         if scores:
             record["scores"] = scores
+        found, self._stored_faults = self._drive_faults[self._stored_faults :], len(self._drive_faults)
+        if found:
+            record["drive_faults"] = [[fault.where, fault.kind, fault.message] for fault in found]
         self._last = time.perf_counter()  # measuring the quality is no part of the throughput
         assert self._file is not None, "append before open"
         with storage_errors(self.path):
@@ -207,6 +220,7 @@ class RunLog(Sink):
         with storage_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self.path, "ab")  # noqa: SIM115 - closed by close() and abort()
+        self._stored_faults = len(self._drive_faults) if self.statistics.frames else 0
         self.restart_clock()
 
 

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from perception.errors import PerceptionError
+from perception.errors import InputError, PerceptionError
 from perception.runtime.config import PipelineConfig
 from perception.runtime.executor import Executor, FrameOutput, SequentialExecutor
 from perception.runtime.graph import Graph
@@ -107,6 +107,7 @@ def run_drive(
             return json.loads((out / "report.json").read_bytes())
     with (open_source or _opener(options))(drive) as source:
         run = _Run(source, out, pipeline, graph, stages, options, stream)
+        run.check()
         with storage_errors(out):
             out.mkdir(parents=True, exist_ok=True)
         run.start(resume=previous is not None)
@@ -139,7 +140,8 @@ class _Run:
         cameras = graph.assign(tuple(source.info.cameras), options.cameras)
         self.reasons = obstacles(graph, source.info, cameras)
         self.executor: Executor = SequentialExecutor(graph, cameras)
-        self.log = RunLog(out, {node.name: node.stage.kind for node in graph.nodes}, cameras)
+        kinds = {node.name: node.stage.kind for node in graph.nodes}
+        self.log = RunLog(out, kinds, cameras, source.faults)
         self.sinks: list[Sink] = [*build_sinks(pipeline.sinks, out, options.sinks, options.copy_inputs), self.log]
         self.thumbnails = Thumbnails(out, len(source))
         self.warmup_faults: list[Fault] = []
@@ -148,13 +150,23 @@ class _Run:
         self.complete = False
         self.strict_reason = ""
 
-    def start(self, resume: bool) -> None:
-        """Find the frame to begin with and warm the stages up."""
+    def check(self) -> None:
+        """Refuse a run that could give nothing, before anything is written."""
         if len(self.reasons) == len(self.graph.nodes):
             reasons = "; ".join(f"{stage}: {reason}" for stage, reason in self.reasons.items())
             raise PerceptionError(f"{self.source.path}: no stage can run: {reasons}")
+        if not len(self.source):
+            end = "the end" if self.options.end is None else f"{self.options.end:g} s"
+            wanted = f"from {self.options.start or 0:g} s to {end}"
+            found = f"a drive of {self.source.info.duration_s:.2f} s"
+            raise InputError(self.source.path, f"the part {wanted}", "at least one frame", found)
+
+    def start(self, resume: bool) -> None:
+        """Find the frame to begin with and warm the stages up."""
         if resume:
             self.done = resume_all(self.sinks)
+            for fault in self.log.statistics.drive_faults:
+                self.source.record_fault(fault)
         else:
             self._clear()
         began = time.perf_counter()
@@ -263,7 +275,7 @@ def frames_from(
     found = next(frames, None)
     if found is not None and (found.timestamp_ns, found.index) == (stamps[anchor], indices[anchor]):
         return first, frames if first > anchor else chain([found], frames)
-    source.seek(0)
+    source.seek(None)
     return first, islice(iter(source), first, None)
 
 

@@ -105,6 +105,7 @@ class BagSource(DriveSource):
         self._lag_ns = first.log_ns - self._begin_ns
         self._first_ordinal: int | None = None
         self.faults += [*self.log.faults, *self.rig.faults]
+        self._damage_seen = len(self.log.faults)
         self._poses_move = bool(self.rig.pose_frames) or self.mapping.pose not in ("", "tf")
 
     def _topic_roles(self) -> dict[str, tuple[str, str]]:
@@ -165,11 +166,16 @@ class BagSource(DriveSource):
         whole = from_ns is None and self.options.start_s is None
         first, builder = self._range_start(), self._builder()
         for group in self._groups(0 if whole else self._log_time(start_ns), end_ns, builder):
-            in_range = whole or group.stamp_ns >= start_ns
-            if in_range and group.stamp_ns <= end_ns and (group.ordinal - first) % self.options.every == 0:
+            self._record_damage()
+            whole = whole or group.stamp_ns >= start_ns  # from then on also behind a clock that was set back
+            if whole and group.stamp_ns <= end_ns and (group.ordinal - first) % self.options.every == 0:
                 yield builder.frame(group)
-        for fault in self.log.faults:
+        self._record_damage()
+
+    def _record_damage(self) -> None:
+        for fault in self.log.faults[self._damage_seen :]:
             self.record_fault(fault)
+        self._damage_seen = len(self.log.faults)
 
     def _groups(self, log_start: int, end_ns: int, builder: FrameBuilder) -> Iterator[Group]:
         sync = self._synchronizer()

@@ -174,12 +174,12 @@ class DriveSource(ABC):
     def _frames(self, from_ns: int | None) -> Iterator[Frame]:
         """Frames of the range in ``options``, beginning with the first one at or after ``from_ns``."""
 
-    def seek(self, timestamp_ns: int) -> None:
-        """Let iterations from now on begin with the first frame at or after ``timestamp_ns``.
+    def seek(self, timestamp_ns: int | None) -> None:
+        """Let iterations from now on begin with the first frame at or after ``timestamp_ns``; None: at the beginning.
 
         ``index`` of a frame and the choice made by ``every`` do not depend on it.
         """
-        self._from_ns = int(timestamp_ns)
+        self._from_ns = None if timestamp_ns is None else int(timestamp_ns)
 
     def __iter__(self) -> Iterator[Frame]:
         """Frames in time order; every call begins anew (at the time of :meth:`seek`, if it was called)."""

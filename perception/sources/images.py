@@ -95,6 +95,7 @@ class ImageFolderSource(SingleCameraSource):
             time_ns = self._times[index]
             if from_ns is not None and time_ns < from_ns:
                 continue
+            from_ns = None  # frames behind a clock that was set back belong to the range as well
             fault, kept = self._time_fault(time_ns, last_ns)
             carried += [fault] if fault else []
             if not kept:

@@ -127,11 +127,6 @@ class TransformTree:
         above = [name for name in self.chain(ego)[1:] if name not in EGO_FRAMES]
         return next((name for name in WORLD_FRAMES if name in above), above[-1] if above else None)
 
-    def moving_between(self, world: str, ego: str) -> bool:
-        """True if an edge between the two moves."""
-        chain = self.chain(ego)
-        return any(name in self.moving for name in chain[: chain.index(world)]) if world in chain else False
-
     def without_motion(self) -> TransformTree:
         """A tree with the same static edges and no samples of the moving ones."""
         tree = TransformTree()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -9,6 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from perception.bench.core import Pair, benchmark
 from perception.nn.deform_conv import deform_conv_1xp
 
+from .decode import DecodeSettings, decode_lanes
 from .loss import assign_points
 
 
@@ -44,3 +47,52 @@ def assignment() -> Pair:
         return out
 
     return Pair(lambda: assign_points(points, samples), naive, check=np.array_equal)
+
+
+def _four_lanes() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Heatmap and offsets of four lanes of 35 keypoints on a grid of 40 x 100 cells (stride 8 at 320 x 800)."""
+    rng = np.random.default_rng(0)
+    heat = rng.uniform(0, 0.2, (40, 100)).astype(np.float32)
+    start, cell = np.zeros((2, 40, 100), np.float32), rng.uniform(0, 1, (2, 40, 100)).astype(np.float32)
+    for side in (-1.5, -0.5, 0.5, 1.5):
+        for y in range(5, 40):
+            x = int(50 + side * (4 + 22 * (y - 5) / 35))
+            heat[y, x], start[:, y, x] = 0.9, (int(50 + side * 26) - x, 39 - y)
+    return heat, start, cell
+
+
+def _decode_plainly(heat: np.ndarray, start: np.ndarray, cell: np.ndarray, s: DecodeSettings) -> list[np.ndarray]:
+    """Section 6 of the spec with Python loops over the peaks; original image 1640 x 590, cropped from row 270."""
+    radius = s.center_radius or s.cluster_radius
+    peaks = heat * ((heat >= np.roll(heat, 1, 1)) & (heat >= np.roll(heat, -1, 1)))
+    cells = np.argwhere(peaks > s.kpt_thr).tolist()
+    seeds = sorted((x, y) for y, x in cells if start[1, y, x] < s.root_thr)
+    groups: list[list[tuple[int, int]]] = []
+    for seed in seeds:
+        for group in groups:
+            if any(math.dist(seed, member) <= radius for member in group):
+                group.append(seed)
+                break
+        else:
+            groups.append([seed])
+    centers = [np.mean(group, axis=0).astype(int) for group in groups]
+    lanes: list[list[list[float]]] = [[] for _ in centers]
+    for y, x in cells:
+        root = (x + start[0, y, x], y + start[1, y, x])
+        for lane, center in zip(lanes, centers):
+            if math.dist(root, center) <= radius:
+                px, py = (np.float32(x) + cell[0, y, x]) * 8.0, (np.float32(y) + cell[1, y, x]) * 8.0
+                lane.append([int(px * (1640 / 800)), int(py + 270)])
+                break
+    return [np.array(lane, np.float32) for lane in lanes if len(lane) > s.points_thr]
+
+
+@benchmark("ops", "lane_decode", naive="Python loops over the peaks", unit="image")
+def decode() -> Pair:
+    """Peaks, grouping and lanes of one image with four lanes at stride 8."""
+    maps, settings = _four_lanes(), DecodeSettings()
+    return Pair(
+        lambda: decode_lanes(*maps, settings, (0, 270, 1640, 590), (800, 320))[0],
+        lambda: _decode_plainly(*maps, settings),
+        check=lambda a, b: len(a) == len(b) == 4 and all(map(np.allclose, a, b)),
+    )

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numba
 import numpy as np
+import torch
+
+from perception.ops.association import associate, group_points
+from perception.ops.heatmap_peaks import heatmap_peaks
 
 
 @dataclass(frozen=True)
@@ -55,13 +58,6 @@ class Keypoints(NamedTuple):
     seeds: np.ndarray
 
 
-def row_maxima(heat: np.ndarray) -> np.ndarray:
-    """Keep cells of (h, w) that equal the maximum of themselves and both row neighbours; others become 0."""
-    padded = np.pad(heat, ((0, 0), (1, 1)), constant_values=-np.inf)
-    peak = (heat >= padded[:, :-2]) & (heat >= padded[:, 2:])
-    return np.where(peak, heat, np.zeros_like(heat))
-
-
 def find_keypoints(heat: np.ndarray, start_offset: np.ndarray, cell_offset: np.ndarray, s: DecodeSettings) -> Keypoints:
     """Read keypoints from maps; cells with a value that is not finite are ignored.
 
@@ -72,40 +68,15 @@ def find_keypoints(heat: np.ndarray, start_offset: np.ndarray, cell_offset: np.n
         s: Thresholds.
     """
     finite = np.isfinite(heat) & np.isfinite(start_offset).all(0) & np.isfinite(cell_offset).all(0)
-    peaks = np.where(finite, row_maxima(np.where(finite, heat, 0)), 0)
-    chosen = peaks > s.kpt_thr
-    y, x = np.nonzero(chosen)
+    shown = np.where(finite, heat, np.float32(np.nan))[None]
+    y, x = heatmap_peaks(torch.from_numpy(shown), s.kpt_thr).numpy()[:, 1:].T
     cells = np.stack([x, y], axis=1)
-    align = cells.astype(np.float32) + cell_offset[:, y, x].T.astype(np.float32)
-    root = cells.astype(np.float64) + start_offset[:, y, x].T
-    seed_x, seed_y = np.nonzero((chosen & (start_offset[1] < s.root_thr)).T)
-    return Keypoints(cells, align, root, heat[y, x], np.stack([seed_x, seed_y], axis=1))
-
-
-@numba.njit(cache=True)
-def group_points(points: np.ndarray, radius: float) -> np.ndarray:
-    """Greedy grouping: each point joins the first group with a member within `radius`, else opens a group.
-
-    Args:
-        points: (N, 2) float64.
-        radius: Largest distance; groups are never merged.
-
-    Returns:
-        (N,) int64 group of each point, numbered by first appearance.
-    """
-    count = len(points)
-    group = np.empty(count, np.int64)
-    groups = 0
-    for i in range(count):
-        best = groups
-        for j in range(i):
-            if group[j] < best:
-                dx, dy = points[i, 0] - points[j, 0], points[i, 1] - points[j, 1]
-                if np.sqrt(dx * dx + dy * dy) <= radius:
-                    best = group[j]
-        group[i] = best
-        groups = max(groups, best + 1)
-    return group
+    where = y * heat.shape[1] + x
+    to_start = start_offset.reshape(2, -1).take(where, axis=1)
+    align = cells.astype(np.float32) + cell_offset.reshape(2, -1).take(where, axis=1).T.astype(np.float32)
+    root = cells.astype(np.float64) + to_start.T
+    seeds = cells[to_start[1] < s.root_thr]
+    return Keypoints(cells, align, root, heat.take(where), seeds[np.argsort(seeds[:, 0], kind="stable")])
 
 
 def group_keypoints(keypoints: Keypoints, s: DecodeSettings) -> tuple[list[np.ndarray], np.ndarray]:
@@ -115,17 +86,14 @@ def group_keypoints(keypoints: Keypoints, s: DecodeSettings) -> tuple[list[np.nd
         Index arrays into the keypoints, one per group (possibly empty); (G, 2) int64 centres of the groups (none when
         grouping without centre radius).
     """
+    roots, root_splits = torch.from_numpy(keypoints.root), torch.tensor([0, len(keypoints.root)])
     if s.center_radius is None:
-        label = group_points(keypoints.root, s.cluster_radius)
+        label = group_points(roots, root_splits, s.cluster_radius).numpy()
         return _members(label, label.max(initial=-1) + 1), np.zeros((0, 2), np.int64)
-    label = group_points(keypoints.seeds.astype(np.float64), s.center_radius)
-    seeds = _members(label, label.max(initial=-1) + 1)
-    centers = np.array([keypoints.seeds[seed].mean(axis=0) for seed in seeds]).reshape(-1, 2).astype(np.int64)
-    if not len(centers):
-        return [], centers
-    near = np.linalg.norm(keypoints.root[:, None] - centers[None], axis=2) <= s.center_radius
-    owner = np.where(near.any(axis=1), near.argmax(axis=1), -1)
-    return _members(owner, len(centers)), centers
+    seeds, seed_splits = torch.from_numpy(keypoints.seeds), torch.tensor([0, len(keypoints.seeds)])
+    owner, centers, groups = associate(roots, root_splits, seeds, seed_splits, s.center_radius)
+    count = int(groups[0])
+    return _members(owner.numpy(), count), centers.numpy()[:count]
 
 
 def _members(label: np.ndarray, groups: int) -> list[np.ndarray]:
@@ -204,17 +172,19 @@ def decode_lanes(
     """
     keypoints = find_keypoints(heat, start_offset, cell_offset, s)
     groups, _ = group_keypoints(keypoints, s)
+    moved = None if s.refine else to_image(keypoints.align, s, crop, input_size).astype(np.float32)
     lanes, scores = [], []
     for group in groups:
         if len(group) <= max(s.points_thr, 1):
             continue
-        points = keypoints.align[group]
-        if s.refine:
-            points = refine_lane(points, keypoints.cells[group, 1], keypoints.score[group])
-            if len(points) < 2:
+        if moved is None:
+            line = refine_lane(keypoints.align[group], keypoints.cells[group, 1], keypoints.score[group])
+            if len(line) < 2:
                 continue
-        lanes.append(to_image(points, s, crop, input_size).astype(np.float32))
-        scores.append(float(keypoints.score[group].mean()))
+            lanes.append(to_image(line, s, crop, input_size).astype(np.float32))
+        else:
+            lanes.append(moved[group])
+        scores.append(float(keypoints.score[group].sum() / len(group)))
     return lanes, np.array(scores, np.float32)
 
 

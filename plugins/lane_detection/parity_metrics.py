@@ -10,7 +10,7 @@ import numpy as np
 
 from perception.metrics import culane, tusimple
 from perception.metrics.assignment import kuhn_munkres
-from perception.metrics.lane_raster import iou_matrix
+from perception.ops.lane_iou import iou_matrix
 from perception.parity import GoldenCase, ParityRow, UncoveredError, compare
 
 IOU_ATOL = 1e-9

@@ -19,7 +19,7 @@ from perception.structures import Frame, Lanes2D, Result
 
 from .differentiable import network_input
 from .head import LaneMaps
-from .model import OPTIONAL_KEYS, GANet
+from .model import GANet
 from .transforms import Pipeline
 
 
@@ -61,7 +61,7 @@ class LaneDetectionStage(Stage):
         self.model: GANet = MODELS.build(model_config)
         self.weights = None if weights is None else find_weights(weights)
         if self.weights is not None:
-            load_weights(self.model, self.weights, trust=trust, optional=OPTIONAL_KEYS)
+            load_weights(self.model, self.weights, trust=trust)
         self.model.to(self.device).eval()
 
     def __call__(self, frame: Frame, inputs: Mapping[str, Result]) -> Lanes2D:

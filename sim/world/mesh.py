@@ -35,11 +35,6 @@ class Mesh:
         vertices = (self.vertices * scale) @ pose[:3, :3].T.astype(np.float32) + pose[:3, 3].astype(np.float32)
         return Mesh(vertices.astype(np.float32), self.triangles, self.color, self.material, self.texture)
 
-    def tinted(self, factor: np.ndarray | Sequence[float]) -> Mesh:
-        """This mesh with its colours multiplied by (3,) ``factor``."""
-        color = self.color * np.asarray(factor, np.float32)
-        return Mesh(self.vertices, self.triangles, color, self.material, self.texture)
-
 
 def repeat(mesh: Mesh, poses: np.ndarray) -> Mesh:
     """Copies of ``mesh`` at (N, 4, 4) ``poses``, which may scale."""

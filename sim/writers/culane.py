@@ -26,7 +26,8 @@ class _Job(NamedTuple):
     part: str
     seed: int
     preset: str
-    size: tuple[int, int]
+    size: tuple[int, int] | None
+    rows_from: float
 
 
 def write_culane(
@@ -35,8 +36,9 @@ def write_culane(
     frames: int = 1,
     seed: int = 0,
     preset: str = "random",
-    size: tuple[int, int] = (1640, 590),
+    size: tuple[int, int] | None = (1640, 590),
     workers: int = 1,
+    rows_from: float = 0.0,
 ) -> Iterator[Path]:
     """Write ``scenes`` folders of ``frames`` independent pictures each; pictures that exist are kept.
 
@@ -48,8 +50,10 @@ def write_culane(
         frames: Pictures a folder.
         seed: First seed.
         preset: Name of a preset.
-        size: (width, height) of the pictures.
+        size: (width, height) of the pictures; None draws one of :data:`perception.sim.presets.TRAINING_SIZES` for each.
         workers: Processes.
+        rows_from: Share of the height that is left black at the top, within [0, 0.9]: a model that crops its input
+            there learns the same from pictures that are faster to make.
 
     Yields:
         Each picture's path as soon as it is there. The lists are written at the end.
@@ -59,13 +63,16 @@ def write_culane(
     """
     if scenes < 1 or frames < 1 or seed < 0:
         raise PerceptionError(f"simulate: expected scenes, frames >= 1 and seed >= 0, found {scenes}, {frames}, {seed}")
+    if not 0 <= rows_from <= 0.9:
+        raise PerceptionError(f"simulate: rows_from: expected within [0, 0.9], found {rows_from}")
     presets.get(preset)
     root = Path(out)
     jobs = []
     for index in range(scenes * frames):
         scene, frame = divmod(index, frames)
         name = f"driver_sim_{seed + scene * frames:07d}/{frame:05d}.jpg"
-        jobs.append(_Job(str(root), name, {8: "val", 9: "test"}.get(scene % 10, "train"), seed + index, preset, size))
+        part = {8: "val", 9: "test"}.get(scene % 10, "train")
+        jobs.append(_Job(str(root), name, part, seed + index, preset, size, rows_from))
     splits = []
     for job, split in zip(jobs, run_jobs(_write_picture, jobs, workers)):
         splits.append(split)
@@ -78,7 +85,7 @@ def _write_picture(job: _Job) -> str:
     path = Path(job.root) / job.name
     labels = path.with_suffix(".lines.txt")
     if not (path.is_file() and labels.is_file()):
-        sample = render_lane_sample(job.seed, job.preset, job.size)
+        sample = render_lane_sample(job.seed, job.preset, job.size, job.rows_from)
         _, code = cv2.imencode(".jpg", sample.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         write_file(labels, sample.lanes.to_culane_text().encode())
         write_file(path, code.tobytes())

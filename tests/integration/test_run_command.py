@@ -128,8 +128,8 @@ def test_exit_codes(tmp_path, image_folder, config, capsys):
     assert "cannot write" in capsys.readouterr().err
 
 
-def test_range_every_and_config_options(tmp_path, image_folder, config):
-    arguments = ["--start", "1", "--end", "2", "--every", "3", "--config-options", "pipeline.stages.0.every=2"]
+def test_range_every_and_cfg_options(tmp_path, image_folder, config):
+    arguments = ["--start", "1", "--end", "2", "--every", "3", "--cfg-options", "pipeline.stages.0.every=2"]
     run = ["run", str(image_folder), "--pipeline", config(), "--out", str(tmp_path / "out"), *arguments]
     assert main([*run, "--sinks", "jsonl"]) == 0
     lines = read_json_lines(tmp_path / "out" / "results.jsonl")

@@ -14,7 +14,7 @@ from perception.cli import main
 from perception.errors import InputError
 from perception.metrics import culane
 from perception.metrics.assignment import kuhn_munkres
-from perception.metrics.lane_raster import iou_matrix, rasterize_lane, sample_spline
+from perception.ops.lane_iou import iou_matrix, rasterize_lane, sample_spline
 
 
 def vertical(x: float, bottom: float = 700, top: float = -100) -> np.ndarray:

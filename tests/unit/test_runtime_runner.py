@@ -6,6 +6,8 @@ import errno
 import io
 import json
 
+import cv2
+import numpy as np
 import pytest
 
 from perception.errors import InputError, PerceptionError, UnknownNameError
@@ -14,7 +16,8 @@ from perception.runtime.progress import Progress, estimate, format_duration
 from perception.runtime.runlog import RunLog, RunStatistics
 from perception.runtime.runner import RunOptions, StrictStop, frames_from, run_drive
 from perception.sinks import JsonLinesSink, Sink, read_json_lines
-from perception.sources import DriveOptions
+from perception.sources import DriveOptions, open_drive
+from perception.structures import Fault
 from tests.fixtures.toy_pipeline import STEP_NS, ToySource, graph, lost, pipeline, stage
 
 
@@ -141,6 +144,25 @@ def test_a_stopped_run_continues_to_the_same_bytes(tmp_path, monkeypatch, stop):
     assert min(i for i in source.delivered if i >= 0) == max(0, stop - 11)  # one second of past, not the whole drive
 
 
+def test_damage_found_before_the_stop_is_not_forgotten(tmp_path, monkeypatch):
+    class Damaged(ToySource):
+        def frame(self, i):
+            if i in (3, 15):
+                self.record_fault(Fault("toy", "corrupt", f"chunk {i}"))
+            return super().frame(i)
+
+    execute(tmp_path / "whole", source=Damaged())
+    for stop in (9, 19):
+        with monkeypatch.context() as patch:
+            die_after(patch, stop, KeyboardInterrupt())
+            with pytest.raises(KeyboardInterrupt):
+                execute(tmp_path / str(stop), source=Damaged())
+        execute(tmp_path / str(stop), source=Damaged())
+        assert (tmp_path / str(stop) / "results.jsonl").read_bytes() == (tmp_path / "whole/results.jsonl").read_bytes()
+    last = read_json_lines(tmp_path / "whole/results.jsonl")[-1]
+    assert [fault["message"] for fault in last["faults"]] == ["chunk 3", "chunk 15"]
+
+
 def test_continuing_counts_frames_where_times_are_not_unique(tmp_path, monkeypatch):
     def source():
         return ToySource(changes={i: {"timestamp_ns": (i // 4) * STEP_NS} for i in range(20)})
@@ -152,6 +174,22 @@ def test_continuing_counts_frames_where_times_are_not_unique(tmp_path, monkeypat
             execute(tmp_path / "stopped", source=source())
     execute(tmp_path / "stopped", source=source())
     assert (tmp_path / "stopped/results.jsonl").read_bytes() == (tmp_path / "whole/results.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("done", [3, 6, 9])
+def test_continuing_around_a_clock_that_was_set_back(tmp_path, done):
+    for i in range(12):
+        cv2.imwrite(str(tmp_path / f"{i:02d}.png"), np.full((24, 32, 3), i, np.uint8))
+    times = [str(100 + i if i < 5 else 90 + i) for i in range(12)]
+    (tmp_path / "timestamps.csv").write_text("\n".join(f"{t}.0" for t in times) + "\n")
+    with open_drive(tmp_path) as source:
+        frames, statistics = list(source), RunStatistics(())
+        assert len(frames) == 12
+        for frame in frames[:done]:
+            record = {"index": frame.index, "timestamp_ns": frame.timestamp_ns, "wall_s": 0.1}
+            statistics.add({**record, "ms": {}, "items": {}, "faults": []})
+        position, rest = frames_from(source, statistics, done)
+        assert [(position + i, frame.index) for i, frame in enumerate(rest)] == [(i, i) for i in range(done, 12)]
 
 
 def test_frames_from_respects_history_and_every():
@@ -212,6 +250,13 @@ def test_no_stage_can_run(tmp_path):
     report = execute(tmp_path, stage("a", calibration=True), stage("b"), stream=out)
     assert "stage 'a' cannot run on this drive: the drive has no calibration of camera 'front'" in out.getvalue()
     assert [(row["where"], row["kind"], row["count"]) for row in report["faults"]] == [("a", "calibration", 20)]
+
+
+def test_a_range_without_frames_is_refused_before_anything_is_written(tmp_path):
+    options = RunOptions(start=9.0, end=10.0)
+    with pytest.raises(InputError, match=r"the part from 9 s to 10 s: expected at least one frame, found a drive of"):
+        run_drive("toy", tmp_path / "out", pipeline(stage()), graph(stage()), options, lambda _: ToySource(0))
+    assert not (tmp_path / "out").exists()
 
 
 def test_unknown_camera_and_sink_are_named_before_anything_is_written(tmp_path):

@@ -148,6 +148,20 @@ def test_writing_a_dataset_resumes_where_it_stopped(tmp_path):
     assert _hashes(tmp_path) == before and paths[1].stat().st_mtime_ns == kept
 
 
+def test_training_pictures_come_in_several_sizes_and_only_in_the_rows_that_are_used(tmp_path, capsys):
+    arguments = ["simulate", str(tmp_path), "--frames", "3", "--size", "mixed", "--rows-from", "0.4"]
+    assert main([*arguments, "--format", "culane"]) == 0
+    pictures = [cv2.imread(str(path)) for path in sorted(tmp_path.rglob("*.jpg"))]
+    assert {(picture.shape[1], picture.shape[0]) for picture in pictures} <= set(presets.TRAINING_SIZES)
+    assert len({picture.shape for picture in pictures}) > 1
+    for picture in pictures:
+        dark, height = picture.max(axis=(1, 2)) < 30, len(picture)
+        assert dark[: int(0.4 * height) - 8].all() and not dark[int(0.4 * height) + 8 :].any()
+    assert main(arguments) == 2 and "for --format culane" in capsys.readouterr().err
+    assert main([*arguments[:-1], "1", "--format", "culane"]) == 2
+    assert "rows_from" in capsys.readouterr().err
+
+
 def test_drives_are_written_as_mcap_that_sources_read(tmp_path):
     (path,) = write_drives(tmp_path / "a", scenes=1, frames=4, seed=900_020, preset="day", size=SMALL)
     (again,) = write_drives(tmp_path / "b", scenes=1, frames=4, seed=900_020, preset="day", size=SMALL)

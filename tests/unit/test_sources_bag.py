@@ -235,6 +235,19 @@ def test_times_that_go_back(drive: Ros2Drive) -> None:
     assert milliseconds(reordered) == [200] and len(dropped) == 1 and milliseconds(dropped)[0] in (500, 600)
 
 
+def test_seeking_keeps_what_lies_behind_a_clock_that_was_set_back(drive: Ros2Drive) -> None:
+    stamps = [5000 + i * 100 for i in range(10)] + [i * 100 for i in range(10)]
+    for number, stamp in enumerate(stamps):
+        drive.camera("cam", stamp, 5000 + number * 100)
+    with open_drive(drive.finish()) as source:
+        everything = list(source)
+        assert milliseconds(everything) == stamps
+        source.seek(everything[7].timestamp_ns)
+        assert [frame.index for frame in source] == list(range(7, 20))
+        source.seek(None)
+        assert milliseconds(list(source)) == stamps
+
+
 def test_missing_stamps_fall_back_to_log_time(drive: Ros2Drive) -> None:
     message = T["CompressedImage"](drive.header(None, "cam"), "jpeg", JPEG)
     for step in range(3):
@@ -277,6 +290,21 @@ def test_cut_off_drive_ends_with_a_fault(drive: Ros2Drive) -> None:
 def test_drives_without_camera_or_lidar_list_their_topics(drive: Ros2Drive) -> None:
     drive.transform("/tf", 0, "map", "base_link", 0)
     with pytest.raises(InputError, match=r"drive\.mcap: expected .*camera.*found /tf \(tf2_msgs/TFMessage\)"):
+        open_drive(drive.finish())
+
+
+def test_topics_of_an_unknown_schema_are_listed_and_left_out(drive: Ros2Drive) -> None:
+    for step in range(3):
+        drive.camera("cam", step * 100)
+        drive.add("/radar/points", "vendor_msgs/msg/RadarScan", b"\0\1\0\0\7\7", step * 100)
+    with open_drive(drive.finish()) as source:
+        assert ("/radar/points", "vendor_msgs/RadarScan", 3) in [(s.name, s.type, s.count) for s in source.info.streams]
+        assert [kinds(frame) for frame in source] == [[], [], []]
+
+
+def test_a_drive_of_unknown_schemas_only_is_refused_with_its_topics(drive: Ros2Drive) -> None:
+    drive.add("/radar/points", "vendor_msgs/msg/RadarScan", b"\0\1\0\0\7\7", 0)
+    with pytest.raises(InputError, match=r"found /radar/points \(vendor_msgs/RadarScan\)"):
         open_drive(drive.finish())
 
 

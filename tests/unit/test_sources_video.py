@@ -133,6 +133,16 @@ def test_unreadable_and_empty_videos_are_refused(tmp_path: Path) -> None:
         container.mux(stream.encode())
     with pytest.raises(InputError, match="video stream"):
         open_drive(sound)
+    no_frame = tmp_path / "header.mkv"
+    with av.open(str(no_frame), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10, options={})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.start_encoding()
+    with pytest.raises(InputError, match=r"header\.mkv: expected a video that FFmpeg can read, found .*End of file"):
+        open_drive(no_frame)
+    no_frame.with_suffix(".mp4").write_bytes(b"")
+    with pytest.raises(InputError, match=r"header\.mp4: expected a video that FFmpeg can read"):
+        open_drive(no_frame.with_suffix(".mp4"))
 
 
 def test_playlists_are_not_followed(tmp_path: Path) -> None:

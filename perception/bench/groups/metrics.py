@@ -10,7 +10,7 @@ import numpy as np
 
 from perception.bench.core import Pair, benchmark
 from perception.metrics import culane, tusimple
-from perception.metrics.lane_raster import SAMPLES, iou_matrix
+from perception.ops.lane_iou import SAMPLES, iou_matrix
 
 
 def synthetic_lanes(seed: int, lanes: int = 4, noise: float = 4.0) -> tuple[list[np.ndarray], list[np.ndarray]]:

@@ -1,8 +1,8 @@
-"""Lanes drawn as thick lines and compared by their pixels, as the official CULane evaluator does (spec ganet 7.1).
+"""The op as numba kernels for the CPU.
 
 A lane is a natural cubic spline through its points, sampled 50 times a segment, rounded to pixels and joined with
 OpenCV's ``line``. Nearly all of these joints are one or two pixels long, and what ``line`` draws for them depends
-only on the step, so each step's pixels are taken from OpenCV once (``_stamps``) and pasted afterwards; joints that
+only on the step, so each step's pixels are taken from OpenCV once (``stamps``) and pasted afterwards; joints that
 are long or touch the image border, where OpenCV clips, are drawn by OpenCV itself. The result is the same set of
 pixels, many times faster.
 """
@@ -19,7 +19,7 @@ from numba import njit
 
 SAMPLES = 50
 """Spline samples a segment."""
-_REACH = 8
+REACH = 8
 _INT_LIMIT = 1 << 31
 
 
@@ -92,24 +92,24 @@ def _pixels(samples: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def _stamps(width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Tabulate what OpenCV draws for every step of up to ``_REACH`` pixels.
+def stamps(width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Tabulate what OpenCV draws for every step of up to ``REACH`` pixels.
 
     Returns:
-        first, last: (S, S, R) int32 with S = 2 * _REACH + 1: first and one-past-last column of row r relative to the
+        first, last: (S, S, R) int32 with S = 2 * REACH + 1: first and one-past-last column of row r relative to the
             step's
-        start; row 0 lies _REACH + pad above it.
+        start; row 0 lies REACH + pad above it.
         rows: (S, S, 2) int32, first and one-past-last row that is not empty; both 0 when a row is not a single run.
         pad: How far a line's pixels may reach beyond its end points.
     """
     pad = width // 2 + 2
-    half = _REACH + pad
-    size, steps = 2 * half + 1, 2 * _REACH + 1
+    half = REACH + pad
+    size, steps = 2 * half + 1, 2 * REACH + 1
     first, last = np.zeros((2, steps, steps, size), np.int32)
     rows = np.zeros((steps, steps, 2), np.int32)
     for i, j in np.ndindex(steps, steps):
         image = np.zeros((size, size), np.uint8)
-        cv2.line(image, (half, half), (half + i - _REACH, half + j - _REACH), 1, width)
+        cv2.line(image, (half, half), (half + i - REACH, half + j - REACH), 1, width)
         filled = np.flatnonzero(image.any(1))
         begin, end = image.argmax(1), size - image[:, ::-1].argmax(1)
         first[i, j], last[i, j] = begin - half, end - half
@@ -130,8 +130,8 @@ def _sort_joints(pixels, rows, pad, size):  # type: ignore[no-untyped-def]
         if bottom < 0 or right < 0 or top >= size[1] or left >= size[0]:
             continue
         inside = top >= 0 and left >= 0 and bottom < size[1] and right < size[0]
-        small = abs(dx) <= _REACH and abs(dy) <= _REACH
-        kinds[i] = 1 if inside and small and rows[dx + _REACH, dy + _REACH, 1] else 2
+        small = abs(dx) <= REACH and abs(dy) <= REACH
+        kinds[i] = 1 if inside and small and rows[dx + REACH, dy + REACH, 1] else 2
     return kinds
 
 
@@ -145,7 +145,7 @@ def _paste(pixels, kinds, stamps, mask, low, high):  # type: ignore[no-untyped-d
     Args:
         pixels: (K, 2) int64 chain, relative to the mask.
         kinds: (K - 1,) from ``_sort_joints``; only joints of kind 1 are drawn.
-        stamps: See ``_stamps``.
+        stamps: See ``stamps``.
         mask: (h, w) uint8, written.
         low: (h,) int32, receives the first set column of each row (w in an empty row).
         high: (h,) int32, receives the one-past-last set column (0 in an empty row).
@@ -157,9 +157,9 @@ def _paste(pixels, kinds, stamps, mask, low, high):  # type: ignore[no-untyped-d
             if kinds[i] != 1:
                 continue
             x, y = pixels[i, 0], pixels[i, 1]
-            a, b = pixels[i + 1, 0] - x + _REACH, pixels[i + 1, 1] - y + _REACH
+            a, b = pixels[i + 1, 0] - x + REACH, pixels[i + 1, 1] - y + REACH
             for r in range(rows[a, b, 0], rows[a, b, 1]):
-                row = y + r - _REACH - pad
+                row = y + r - REACH - pad
                 begin, end = x + first[a, b, r], x + last[a, b, r]
                 if fill:
                     if gaps[row]:
@@ -233,6 +233,26 @@ class LaneMask:
 _NOTHING = LaneMask(0, 0, np.zeros((0, 0), np.uint8), np.zeros(0, np.int32), np.zeros(0, np.int32), 0)
 
 
+def lane_chain(points: np.ndarray, width: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return what is to be drawn for a lane: pixels (K, 2) int64 and the kind of each joint (K - 1,), see above.
+
+    Args:
+        points: (N, 2) xy pixels.
+        width: Line thickness in pixels.
+        size: (width, height) of the image.
+
+    Returns:
+        Kind 1 is a stamp, kind 2 is left to OpenCV, kind 0 misses the image; no joint for fewer than two points.
+    """
+    points = np.ascontiguousarray(points, np.float32).reshape(-1, 2)
+    if len(points) < 2:
+        return np.zeros((1, 2), np.int64), np.zeros(0, np.uint8)
+    pixels = _pixels(sample_spline(points))
+    if len(pixels) == 1:
+        pixels = np.repeat(pixels, 2, axis=0)
+    return pixels, _sort_joints(pixels, stamps(width)[2], stamps(width)[-1], size)
+
+
 def rasterize_lane(points: np.ndarray, width: int = 30, size: tuple[int, int] = (1640, 590)) -> LaneMask:
     """Draw one lane.
 
@@ -244,29 +264,23 @@ def rasterize_lane(points: np.ndarray, width: int = 30, size: tuple[int, int] = 
     Returns:
         The pixels inside the image.
     """
-    points = np.ascontiguousarray(points, np.float32).reshape(-1, 2)
-    if len(points) < 2:
-        return _NOTHING
-    pixels = _pixels(sample_spline(points))
-    if len(pixels) == 1:
-        pixels = np.repeat(pixels, 2, axis=0)
-    stamps = _stamps(width)
-    pad = stamps[-1]
+    pixels, kinds = lane_chain(points, width, size)
+    table = stamps(width)
+    pad = table[-1]
     x0, y0 = np.maximum(pixels.min(0) - pad, 0).tolist()
     x1, y1 = np.minimum(pixels.max(0) + pad + 1, size).tolist()
-    if x0 >= x1 or y0 >= y1:
+    if not len(kinds) or x0 >= x1 or y0 >= y1:
         return _NOTHING
-    kinds = _sort_joints(pixels, stamps[2], pad, size)
     pixels -= (x0, y0)
     mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
     low, high = np.full(y1 - y0, x1 - x0, np.int32), np.zeros(y1 - y0, np.int32)
-    _paste(pixels, kinds, stamps, mask, low, high)
-    _draw_rest(pixels, kinds, width, mask)
+    _paste(pixels, kinds, table, mask, low, high)
+    draw_rest(pixels, kinds, width, mask)
     _widen(pixels, kinds, pad, low, high, x1 - x0)
     return LaneMask(x0, y0, mask, low, high, int(np.count_nonzero(mask.view(np.bool_))))
 
 
-def _draw_rest(pixels: np.ndarray, kinds: np.ndarray, width: int, mask: np.ndarray) -> None:
+def draw_rest(pixels: np.ndarray, kinds: np.ndarray, width: int, mask: np.ndarray) -> None:
     """Let OpenCV draw the joints of kind 2 into the mask."""
     rest = np.flatnonzero(kinds == 2)
     if not len(rest):
@@ -278,22 +292,9 @@ def _draw_rest(pixels: np.ndarray, kinds: np.ndarray, width: int, mask: np.ndarr
 
 
 def iou_matrix(
-    rows: Sequence[np.ndarray],
-    columns: Sequence[np.ndarray],
-    width: int = 30,
-    size: tuple[int, int] = (1640, 590),
+    rows: Sequence[np.ndarray], columns: Sequence[np.ndarray], width: int, size: tuple[int, int]
 ) -> np.ndarray:
-    """Return the pixel IoU of every pair of lanes.
-
-    Args:
-        rows: Lanes, each (N, 2) xy pixels.
-        columns: Lanes to compare with.
-        width: Line thickness in pixels.
-        size: (width, height) of the image.
-
-    Returns:
-        (len(rows), len(columns)) float64; 0 for lanes of fewer than two points or without pixels in the image.
-    """
+    """Pixel IoU of every pair of lanes, see :func:`perception.ops.lane_iou.iou_matrix`."""
     left = [rasterize_lane(lane, width, size) for lane in rows]
     right = [rasterize_lane(lane, width, size) for lane in columns]
     return np.array([[a.iou(b) for b in right] for a in left], np.float64).reshape(len(left), len(right))
