@@ -36,8 +36,8 @@ def share_found(stage, labels: dict, name: str, root: Path) -> float:
 
 
 def test_both_lines_of_the_ego_lane_on_the_highway_clip(stage, labels, real_data):
-    assert share_found(stage, labels, "road_video/solidWhiteRight.mp4", real_data) >= 0.6
+    assert share_found(stage, labels, "road_video/solidWhiteRight.mp4", real_data) >= 0.9
 
 
 def test_both_lines_of_the_ego_lane_on_highway_stills(stage, labels, real_data):
-    assert share_found(stage, labels, "udacity_lanes", real_data) >= 0.5
+    assert share_found(stage, labels, "udacity_lanes", real_data) >= 0.8
