@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
@@ -52,7 +53,7 @@ def inside(root: Path, name: str, source: Path, record: str) -> Path:
     return root / relative
 
 
-class LaneDataset(Dataset):
+class LaneDataset(Dataset, ABC):
     """Common part of the readers: samples from records, optionally with all images in memory.
 
     Args:
@@ -109,13 +110,13 @@ class LaneDataset(Dataset):
         common = {"name": record.name, "image_size": size, "label": record.label}
         return {"img": image, "lanes": lanes, "gt_lanes": lanes, **common}
 
+    @abstractmethod
     def read_list(self, path: Path) -> list[Record]:
         """Read a list file."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read_lanes(self, record: Record, image_size: tuple[int, int]) -> Lanes2D:
         """Read the lanes of a record."""
-        raise NotImplementedError
 
     def _read(self, index: int) -> tuple[np.ndarray, list[np.ndarray]]:
         record = self.records[index]

@@ -1,4 +1,4 @@
-"""The shipped weights, trained on simulated roads only, on real highway pictures labelled by hand."""
+"""The shipped weights, trained on simulated roads only, on real highway pictures whose labels were checked by eye."""
 
 import json
 from pathlib import Path
