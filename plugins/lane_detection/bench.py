@@ -11,8 +11,9 @@ from scipy.optimize import linear_sum_assignment
 from perception.bench.core import Pair, benchmark
 from perception.nn.deform_conv import deform_conv_1xp
 
-from .decode import DecodeSettings, decode_lanes
+from .decode import DecodeSettings, decode_batch, decode_lanes
 from .loss import assign_points
+from .targets import fit_spline, lane_targets, lane_vertices
 
 
 @benchmark("ops", "deform_conv_1xp", naive="torchvision.ops.deform_conv2d", unit="map")
@@ -89,10 +90,70 @@ def _decode_plainly(heat: np.ndarray, start: np.ndarray, cell: np.ndarray, s: De
 
 @benchmark("ops", "lane_decode", naive="Python loops over the peaks", unit="image")
 def decode() -> Pair:
-    """Peaks, grouping and lanes of one image with four lanes at stride 8."""
+    """Peaks, grouping and lanes of a batch of eight images with four lanes each at stride 8."""
+    maps, settings = _four_lanes(), DecodeSettings()
+    heat, start, cell = (np.stack([array] * 8) for array in maps)
+    views, sizes = [(0, 270, 1640, 590)] * 8, [(800, 320)] * 8
+    return Pair(
+        lambda: [lanes for lanes, _ in decode_batch(heat, start, cell, settings, views, sizes)],
+        lambda: [_decode_plainly(*maps, settings) for _ in range(8)],
+        units=8,
+        check=lambda a, b: all(len(x) == len(y) == 4 and all(map(np.allclose, x, y)) for x, y in zip(a, b)),
+    )
+
+
+@benchmark("ops", "lane_decode_single", naive="Python loops over the peaks", unit="image")
+def decode_single() -> Pair:
+    """The same for one image alone, as on a drive."""
     maps, settings = _four_lanes(), DecodeSettings()
     return Pair(
         lambda: decode_lanes(*maps, settings, (0, 270, 1640, 590), (800, 320))[0],
         lambda: _decode_plainly(*maps, settings),
         check=lambda a, b: len(a) == len(b) == 4 and all(map(np.allclose, a, b)),
     )
+
+
+def _bent_lanes() -> list[np.ndarray]:
+    """Four lanes of 40 points in an input of 800 x 320."""
+    y = np.linspace(60, 319, 40)
+    return [np.stack([400 + side * (y - 40) + 10 * np.sin(y / 130), y], axis=1) for side in (-1.2, -0.5, 0.5, 1.2)]
+
+
+def _targets_plainly(lanes: list[np.ndarray], stride: int = 8, radius: int = 2, start_radius: int = 4) -> np.ndarray:
+    """Section 4 of the spec with Python loops over points; the keypoint and offset maps, stacked."""
+    h, w = 320 // stride, 800 // stride
+    out = np.zeros((8, h, w), np.float32)
+
+    def splat(heatmap: np.ndarray, x: int, y: int, radius: int) -> None:
+        sigma = (2 * radius + 1) / 6
+        for row in range(max(y - radius, 0), min(y + radius + 1, h)):
+            for column in range(max(x - radius, 0), min(x + radius + 1, w)):
+                value = math.exp(-((row - y) ** 2 + (column - x) ** 2) / (2 * sigma * sigma))
+                heatmap[row, column] = max(heatmap[row, column], value)
+
+    for lane in lanes:
+        spline = fit_spline(lane / stride, h, w)
+        vertices = None if spline is None else lane_vertices(spline, h, w, 360 // stride)
+        assert vertices is not None
+        x0, y0 = vertices[0]
+        length = 2 * math.floor(abs(y0 - vertices[-1, 1]))
+        splat(out[1], int(x0), int(y0), start_radius)
+        for x, y in vertices.tolist():
+            column, row = int(x), int(y)
+            splat(out[0], column, row, radius)
+            weight = 0.2 if y0 - y < 0 else 1.0 if y0 - y < length else 0.4
+            out[2:, row, column] = x - column, y - row, x0 - x, y0 - y, weight, 1
+    return out
+
+
+@benchmark("ops", "lane_targets", naive="Python loops over the points", unit="image")
+def targets() -> Pair:
+    """All maps and samples of one image with four lanes at stride 8."""
+    lanes = _bent_lanes()
+    names = ("keypoint_hm", "start_hm", "cell_offset", "start_offset")
+
+    def ours() -> np.ndarray:
+        maps = lane_targets(lanes, 320, 800, 8, sample_count=41)
+        return np.concatenate([*(maps[name] for name in names), maps["start_weight"][:1], maps["offset_mask"]])
+
+    return Pair(ours, lambda: _targets_plainly(lanes), check=lambda a, b: np.allclose(a, b, atol=1e-5))

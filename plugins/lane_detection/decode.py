@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,8 @@ import torch
 
 from perception.ops.association import associate, group_points
 from perception.ops.heatmap_peaks import heatmap_peaks
+
+from . import decode_kernels as kernels
 
 
 @dataclass(frozen=True)
@@ -41,63 +44,73 @@ class DecodeSettings:
 
 
 class Keypoints(NamedTuple):
-    """Keypoints of one image in row-major order, in cells.
+    """Keypoints of B images, concatenated, of each image in row-major order, in cells.
 
     Attributes:
         cells: (K, 2) int64 xy.
         align: (K, 2) float32 xy with the sub-cell offset.
         root: (K, 2) float64 xy of the predicted start point.
         score: (K,) float32 probability.
+        splits: (B + 1,) int64, where the keypoints of each image begin.
         seeds: (S, 2) int64 xy of the start seeds, by x, then y.
+        seed_splits: (B + 1,) int64, where the seeds of each image begin.
     """
 
     cells: np.ndarray
     align: np.ndarray
     root: np.ndarray
     score: np.ndarray
+    splits: np.ndarray
     seeds: np.ndarray
+    seed_splits: np.ndarray
+
+
+class Groups(NamedTuple):
+    """Keypoints that share a start point.
+
+    Attributes:
+        order: (M,) int64 keypoints, group by group, ascending within a group.
+        bounds: (G + 1,) int64, where each group begins in `order`; groups may be empty.
+        splits: (B + 1,) int64, where the groups of each image begin.
+        centers: (G, 2) int64 xy in cells; (0, 2) when grouping without centre radius.
+    """
+
+    order: np.ndarray
+    bounds: np.ndarray
+    splits: np.ndarray
+    centers: np.ndarray
+
+    def members(self) -> list[np.ndarray]:
+        """Keypoints of every group."""
+        return [self.order[begin:end] for begin, end in pairwise(self.bounds.tolist())]
 
 
 def find_keypoints(heat: np.ndarray, start_offset: np.ndarray, cell_offset: np.ndarray, s: DecodeSettings) -> Keypoints:
     """Read keypoints from maps; cells with a value that is not finite are ignored.
 
     Args:
-        heat: (h, w) keypoint probability.
-        start_offset: (2, h, w) vector (x, y) to the start point, cells.
-        cell_offset: (2, h, w) sub-cell offset (x, y), cells.
+        heat: (B, h, w) keypoint probability, float32.
+        start_offset: (B, 2, h, w) vector (x, y) to the start point, cells.
+        cell_offset: (B, 2, h, w) sub-cell offset (x, y), cells.
         s: Thresholds.
     """
-    finite = np.isfinite(heat) & np.isfinite(start_offset).all(0) & np.isfinite(cell_offset).all(0)
-    shown = np.where(finite, heat, np.float32(np.nan))[None]
-    y, x = heatmap_peaks(torch.from_numpy(shown), s.kpt_thr).numpy()[:, 1:].T
-    cells = np.stack([x, y], axis=1)
-    where = y * heat.shape[1] + x
-    to_start = start_offset.reshape(2, -1).take(where, axis=1)
-    align = cells.astype(np.float32) + cell_offset.reshape(2, -1).take(where, axis=1).T.astype(np.float32)
-    root = cells.astype(np.float64) + to_start.T
-    seeds = cells[to_start[1] < s.root_thr]
-    return Keypoints(cells, align, root, heat.take(where), seeds[np.argsort(seeds[:, 0], kind="stable")])
+    shown = kernels.hide_not_finite(heat, start_offset, cell_offset)
+    peaks = heatmap_peaks(torch.from_numpy(shown), s.kpt_thr).numpy()
+    return Keypoints(*kernels.gather(peaks, heat, start_offset, cell_offset, s.root_thr))
 
 
-def group_keypoints(keypoints: Keypoints, s: DecodeSettings) -> tuple[list[np.ndarray], np.ndarray]:
-    """Gather keypoints that share a start point.
-
-    Returns:
-        Index arrays into the keypoints, one per group (possibly empty); (G, 2) int64 centres of the groups (none when
-        grouping without centre radius).
-    """
-    roots, root_splits = torch.from_numpy(keypoints.root), torch.tensor([0, len(keypoints.root)])
+def group_keypoints(keypoints: Keypoints, s: DecodeSettings) -> Groups:
+    """Gather keypoints that share a start point, for all images at once."""
+    roots, root_splits = torch.from_numpy(keypoints.root), torch.from_numpy(keypoints.splits)
     if s.center_radius is None:
-        label = group_points(roots, root_splits, s.cluster_radius).numpy()
-        return _members(label, label.max(initial=-1) + 1), np.zeros((0, 2), np.int64)
-    seeds, seed_splits = torch.from_numpy(keypoints.seeds), torch.tensor([0, len(keypoints.seeds)])
-    owner, centers, groups = associate(roots, root_splits, seeds, seed_splits, s.center_radius)
-    count = int(groups[0])
-    return _members(owner.numpy(), count), centers.numpy()[:count]
-
-
-def _members(label: np.ndarray, groups: int) -> list[np.ndarray]:
-    return [np.flatnonzero(label == group) for group in range(groups)]
+        owner = group_points(roots, root_splits, s.cluster_radius).numpy()
+        order, bounds, splits = kernels.collect(owner, keypoints.splits, np.zeros(0, np.int64))
+        return Groups(order, bounds, splits, np.zeros((0, 2), np.int64))
+    seeds, seed_splits = torch.from_numpy(keypoints.seeds), torch.from_numpy(keypoints.seed_splits)
+    found, centers, counts = associate(roots, root_splits, seeds, seed_splits, s.center_radius)
+    order, bounds, splits = kernels.collect(found.numpy(), keypoints.splits, counts.numpy())
+    used = kernels.used_rows(keypoints.seed_splits, counts.numpy())
+    return Groups(order, bounds, splits, centers.numpy()[used])
 
 
 def to_image(points: np.ndarray, s: DecodeSettings, crop: Sequence[float], input_size: tuple[int, int]) -> np.ndarray:
@@ -131,21 +144,54 @@ def refine_lane(points: np.ndarray, cells_y: np.ndarray, score: np.ndarray, stif
     Returns:
         (M, 2) float64 xy, y strictly increasing.
     """
-    rows, inverse = np.unique(cells_y, return_inverse=True)
-    total = np.bincount(inverse, score, len(rows))
-    mean = np.stack([np.bincount(inverse, score * points[:, axis], len(rows)) / total for axis in range(2)], axis=1)
-    mean = mean[np.concatenate([[True], np.diff(np.maximum.accumulate(mean[:, 1])) > 0])]
-    if len(mean) < 4 or stiffness == 0:
-        return mean
-    y = mean[:, 1]
-    before, after = np.diff(y)[:-1], np.diff(y)[1:]
-    bend = np.zeros((len(y) - 2, len(y)))
-    index = np.arange(len(y) - 2)
-    bend[index, index], bend[index, index + 2] = 1 / before, 1 / after
-    bend[index, index + 1] = -(1 / before + 1 / after)
-    bend *= np.median(np.diff(y))
-    x = np.linalg.solve(np.eye(len(y)) + stiffness * bend.T @ bend, mean[:, 0])
-    return np.stack([x, y], axis=1)
+    order = np.argsort(cells_y, kind="stable")
+    return kernels.refine(points[order].astype(np.float64), cells_y[order], score[order].astype(np.float64), stiffness)
+
+
+def decode_batch(
+    heat: np.ndarray,
+    start_offset: np.ndarray,
+    cell_offset: np.ndarray,
+    s: DecodeSettings,
+    crops: Sequence[Sequence[float]],
+    input_sizes: Sequence[tuple[int, int]],
+) -> list[tuple[list[np.ndarray], np.ndarray]]:
+    """Lanes of B images.
+
+    Args:
+        heat: (B, h, w) keypoint probability, float32.
+        start_offset: (B, 2, h, w), cells, float32.
+        cell_offset: (B, 2, h, w), cells, float32.
+        s: Thresholds.
+        crops: x0, y0, x1, y1 of the network's view of each image, original pixels.
+        input_sizes: (width, height) of the network input of each image.
+
+    Returns:
+        For each image its lanes, (N, 2) float32 xy in original pixels, top of the image first, and their scores (L,)
+        float32, the mean keypoint probability.
+    """
+    keypoints = find_keypoints(heat, start_offset, cell_offset, s)
+    groups = group_keypoints(keypoints, s)
+    bounds, splits, results = groups.bounds.tolist(), groups.splits.tolist(), []
+    for image, (crop, size) in enumerate(zip(crops, input_sizes, strict=True)):
+        begin, end = keypoints.splits[image], keypoints.splits[image + 1]
+        moved = None if s.refine else to_image(keypoints.align[begin:end], s, crop, size).astype(np.float32)
+        lanes, scores = [], []
+        for g in range(splits[image], splits[image + 1]):
+            if bounds[g + 1] - bounds[g] <= max(s.points_thr, 1):
+                continue
+            group = groups.order[bounds[g] : bounds[g + 1]]
+            score = keypoints.score[group]
+            if moved is None:
+                line = refine_lane(keypoints.align[group], keypoints.cells[group, 1], score)
+                if len(line) < 2:
+                    continue
+                lanes.append(to_image(line, s, crop, size).astype(np.float32))
+            else:
+                lanes.append(moved[group - begin])
+            scores.append(float(score.sum() / len(group)))
+        results.append((lanes, np.array(scores, np.float32)))
+    return results
 
 
 def decode_lanes(
@@ -156,36 +202,8 @@ def decode_lanes(
     crop: Sequence[float],
     input_size: tuple[int, int],
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """Lanes of one image.
-
-    Args:
-        heat: (h, w) keypoint probability.
-        start_offset: (2, h, w), cells.
-        cell_offset: (2, h, w), cells.
-        s: Thresholds.
-        crop: x0, y0, x1, y1 of the network's view, original pixels.
-        input_size: (width, height) of the network input.
-
-    Returns:
-        Lanes (N, 2) float32 xy in original pixels, top of the image first, and their scores (L,) float32, the mean
-        keypoint probability.
-    """
-    keypoints = find_keypoints(heat, start_offset, cell_offset, s)
-    groups, _ = group_keypoints(keypoints, s)
-    moved = None if s.refine else to_image(keypoints.align, s, crop, input_size).astype(np.float32)
-    lanes, scores = [], []
-    for group in groups:
-        if len(group) <= max(s.points_thr, 1):
-            continue
-        if moved is None:
-            line = refine_lane(keypoints.align[group], keypoints.cells[group, 1], keypoints.score[group])
-            if len(line) < 2:
-                continue
-            lanes.append(to_image(line, s, crop, input_size).astype(np.float32))
-        else:
-            lanes.append(moved[group])
-        scores.append(float(keypoints.score[group].sum() / len(group)))
-    return lanes, np.array(scores, np.float32)
+    """Lanes and scores of one image: `decode_batch` for maps (h, w), (2, h, w), (2, h, w)."""
+    return decode_batch(heat[None], start_offset[None], cell_offset[None], s, [crop], [input_size])[0]
 
 
 def culane_text(lanes: Sequence[np.ndarray]) -> str:

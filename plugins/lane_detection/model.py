@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor
@@ -13,7 +12,7 @@ from torch import Tensor
 from perception.nn.resnet import ResNet
 from perception.registry import MODELS
 
-from .decode import DecodeSettings, decode_lanes
+from .decode import DecodeSettings, decode_batch
 from .head import LaneMaps, decode_inputs
 from .loss import LossWeights, lane_losses
 
@@ -103,15 +102,7 @@ class GANet(BaseModel):
 
     def predict(self, maps: LaneMaps, data_samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Decode maps; ``crop`` and ``input_size`` of each sample say where the network looked."""
+        crops, sizes = [sample["crop"] for sample in data_samples], [sample["input_size"] for sample in data_samples]
         heat, start, cell = (tensor.numpy() for tensor in decode_inputs(maps))
-        results = []
-        for i, sample in enumerate(data_samples):
-            lanes, scores = self.decode_image(heat[i], start[i], cell[i], sample["crop"], sample["input_size"])
-            results.append({**sample, "lanes": lanes, "scores": scores})
-        return results
-
-    def decode_image(
-        self, heat: np.ndarray, start: np.ndarray, cell: np.ndarray, crop: Sequence[float], input_size: tuple[int, int]
-    ) -> tuple[list[np.ndarray], np.ndarray]:
-        """Lanes and scores of one image, see `decode.decode_lanes`."""
-        return decode_lanes(heat, start, cell, self.decode, crop, input_size)
+        decoded = decode_batch(heat, start, cell, self.decode, crops, sizes)
+        return [{**sample, "lanes": lanes, "scores": scores} for sample, (lanes, scores) in zip(data_samples, decoded)]

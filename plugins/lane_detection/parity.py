@@ -211,16 +211,16 @@ def _model_decode(
     slack = 1.0 if entry["margins"]["int_truncation"] < CLOSE else 0.0
     stored = [golden[name] for name in ("kpts_hm_logit", "pts_offset", "int_offset")]
     heat = clamped_sigmoid(torch.from_numpy(stored[0])).numpy()[0, 0]
-    keypoints = find_keypoints(heat, stored[1][0], stored[2][0], settings)
+    keypoints = find_keypoints(heat[None], stored[1], stored[2], settings)
     yield from _compare_keypoints(
         case, keypoints, {key: golden[f"dec_{key}"] for key in ("cpt_seeds", "align", "root")}
     )
     lanes, _ = decode_lanes(heat, stored[1][0], stored[2][0], settings, crop, size)
     yield compare(case, "lanes of stored maps", _flat(lanes), _flat(entry["lanes"]), rtol=0, atol=slack)
-    _, centers = group_keypoints(keypoints, settings)
+    centers = group_keypoints(keypoints, settings).centers
     yield compare(case, "centers", to_image(centers, settings, crop, size), np.array(entry["centers"]).reshape(-1, 2))
-    start, cell = (tensors[name].numpy()[0] for name in ("pts_offset", "int_offset"))
-    found = find_keypoints(clamped_sigmoid(tensors["kpts_hm_logit"]).numpy()[0, 0], start, cell, settings)
+    start, cell = (tensors[name].numpy() for name in ("pts_offset", "int_offset"))
+    found = find_keypoints(clamped_sigmoid(tensors["kpts_hm_logit"]).numpy()[:, 0], start, cell, settings)
     undecided = sum(value < CLOSE for value in entry["margins"].values())
     for name, cells, expected in (
         ("seeds", found.seeds, golden["dec_cpt_seeds"]),
@@ -246,11 +246,12 @@ def _run_decode(case: GoldenCase) -> Iterator[ParityRow]:
         name = entry["case"]
         settings, size, crop = _settings(entry), _input_size(entry), entry["crop_bbox"]
         heat, start, cell = (arrays[f"{name}/{key}"] for key in ("heat", "offset", "int_offset"))
-        keypoints = find_keypoints(heat, start, cell, settings)
+        keypoints = find_keypoints(heat[None], start[None], cell[None], settings)
         golden = {key: arrays[f"{name}/{key}"] for key in ("cpt_seeds", "align", "root")}
         yield from _compare_keypoints(case, keypoints, {**golden, "case": name})
-        groups, centers = group_keypoints(keypoints, settings)
-        alone, _ = group_keypoints(keypoints, _settings(entry, center=False))
+        found = group_keypoints(keypoints, settings)
+        groups, centers = found.members(), found.centers
+        alone = group_keypoints(keypoints, _settings(entry, center=False)).members()
         lanes, _ = decode_lanes(heat, start, cell, settings, crop, size)
         kept = [i for i, group in enumerate(groups) if len(group) > settings.points_thr]
         roots = [to_image(keypoints.root[groups[i]], settings, crop, size) for i in kept]

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 
 import numba
 import numpy as np
+import torch
 from scipy.interpolate import splev, splrep
+
+from perception.ops.lane_maps import lane_maps
 
 Spline = tuple[tuple, float, float]
 
@@ -85,29 +88,6 @@ def _clip(points: np.ndarray, corner: np.ndarray, out: np.ndarray) -> int:
     return count
 
 
-def draw_gaussians(heatmap: np.ndarray, cells: np.ndarray, radius: int) -> None:
-    """Merge Gaussians of sigma (2 radius + 1) / 6 and peak 1 into a heatmap by maximum.
-
-    Args:
-        heatmap: (h, w) float32, changed in place.
-        cells: (N, 2) int xy of the centres.
-        radius: Half width of the square patch in cells.
-    """
-    if not len(cells):
-        return
-    height, width = heatmap.shape
-    reach = np.arange(-radius, radius + 1)
-    sigma = (2 * radius + 1) / 6
-    patch = np.exp(-(reach[:, None] ** 2 + reach[None] ** 2) / (2 * sigma * sigma))
-    patch[patch < np.finfo(np.float64).eps * patch.max()] = 0
-    shape = (len(cells), len(reach), len(reach))
-    x = np.broadcast_to(cells[:, 0, None, None] + reach[None, None, :], shape)
-    y = np.broadcast_to(cells[:, 1, None, None] + reach[None, :, None], shape)
-    keep = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    values = np.broadcast_to(patch.astype(np.float32), shape)[keep]
-    np.maximum.at(heatmap.reshape(-1), (y * width + x)[keep], values)
-
-
 def lane_samples(
     lanes: Sequence[np.ndarray], height: int, width: int, stride: int, count: int, rows: int
 ) -> np.ndarray:
@@ -163,24 +143,24 @@ def lane_targets(
         ``start_weight`` (2, h, w), ``offset_mask`` (1, h, w), ``lane_points`` (max_lanes, sample_count, 2).
     """
     h, w = height // stride, width // stride
-    one, two = (1, h, w), (2, h, w)
-    out = {name: np.zeros(one, np.float32) for name in ("keypoint_hm", "start_hm", "offset_mask")}
-    out |= {name: np.zeros(two, np.float32) for name in ("cell_offset", "start_offset", "start_weight")}
-    starts = []
     fitted = (fit_spline(np.asarray(lane, np.float64) / stride, h, w) for lane in lanes)
     splines = [spline for spline in fitted if spline is not None]
-    for spline in splines:
-        vertices = _lane_vertices(spline, h, w, int(360 / stride))
-        if vertices is not None:
-            draw_gaussians(out["keypoint_hm"][0], vertices.astype(np.int64), radius)
-            _write_offsets(out, vertices)
-            starts.append(vertices[0].astype(np.int64))
-    draw_gaussians(out["start_hm"][0], np.array(starts, np.int64).reshape(-1, 2), start_radius)
+    drawn = (lane_vertices(spline, h, w, int(360 / stride)) for spline in splines)
+    lines = [line for line in drawn if line is not None]
+    maps = lane_maps(
+        torch.from_numpy(np.concatenate([*lines, np.zeros((0, 2))])),
+        torch.from_numpy(np.cumsum([0, *map(len, lines)], dtype=np.int64)),
+        torch.zeros(len(lines), dtype=torch.int64),
+        (1, h, w),
+        radius,
+        start_radius,
+    )
+    out = {name: tensor.numpy()[0] for name, tensor in maps._asdict().items()}
     out["lane_points"] = _sample_rows(splines, h, w, sample_count, max_lanes)
     return out
 
 
-def _lane_vertices(spline: Spline, h: int, w: int, count: int) -> np.ndarray | None:
+def lane_vertices(spline: Spline, h: int, w: int, count: int) -> np.ndarray | None:
     """Dense vertices of a lane inside the grid, lowest first; None for a lane that is too short."""
     line = sample_spline(spline, count)
     line = line[np.argsort(-line[:, 1], kind="stable")]
@@ -188,17 +168,3 @@ def _lane_vertices(spline: Spline, h: int, w: int, count: int) -> np.ndarray | N
     if len(vertices) < 2 or np.linalg.norm(np.diff(vertices, axis=0), axis=1).sum() < 1:
         return None
     return vertices
-
-
-def _write_offsets(out: dict[str, np.ndarray], vertices: np.ndarray) -> None:
-    """Write offsets and weights of one lane; of several vertices in a cell the last (topmost) wins."""
-    cells = vertices.astype(np.int64)
-    start, end = vertices[0], vertices[-1]
-    x, y = cells[:, 0], cells[:, 1]
-    rise = start[1] - vertices[:, 1]
-    length = 2 * np.floor(abs(start[1] - end[1]))
-    weight = np.where(rise < 0, 0.2, np.where(rise < length, 1.0, 0.4))
-    out["cell_offset"][:, y, x] = (vertices - cells).T
-    out["start_offset"][:, y, x] = (start - vertices).T
-    out["start_weight"][:, y, x] = weight
-    out["offset_mask"][0, y, x] = 1

@@ -7,6 +7,7 @@ import pytest
 
 from perception.plugins.lane_detection.decode import (
     DecodeSettings,
+    decode_batch,
     decode_lanes,
     find_keypoints,
     refine_lane,
@@ -40,7 +41,7 @@ def test_lanes_of_a_toy_map(columns: tuple[int, ...]):
 def test_seeds_are_listed_by_column():
     heat, start, cell = toy_maps((4, 12))
     start[1, 0, 12] = -3  # negative values qualify
-    assert find_keypoints(heat, start, cell, SETTINGS).seeds.tolist() == [[4, 5], [12, 0], [12, 5]]
+    assert find_keypoints(heat[None], start[None], cell[None], SETTINGS).seeds.tolist() == [[4, 5], [12, 0], [12, 5]]
 
 
 def test_short_groups_are_dropped():
@@ -83,3 +84,19 @@ def test_refining_dampens_an_outlier():
     y = np.arange(9.0)
     points = np.stack([np.where(y == 4, 3.0, 0.0), y], axis=1)
     assert refine_lane(points, y.astype(int), np.ones(9))[4, 0] < 1.5
+
+
+def test_a_batch_is_decoded_as_its_images_one_by_one():
+    images = [toy_maps(columns) for columns in ((4, 12), (), (3, 9, 15))]
+    crops, sizes = [(0, 100 * i, 160, 148 + 100 * i) for i in range(3)], [(160, 48)] * 3
+    for settings in (
+        SETTINGS,
+        DecodeSettings(center_radius=None, points_thr=3),
+        DecodeSettings(refine=True, points_thr=3),
+    ):
+        together = decode_batch(*(np.stack(maps) for maps in zip(*images)), settings, crops, sizes)
+        alone = [decode_lanes(*maps, settings, crop, size) for maps, crop, size in zip(images, crops, sizes)]
+        assert [len(lanes) for lanes, _ in together] == [2, 0, 3]
+        for (lanes, scores), (expected, expected_scores) in zip(together, alone):
+            assert all(map(np.array_equal, lanes, expected))
+            assert scores.tolist() == expected_scores.tolist()

@@ -128,10 +128,13 @@ def stage(weights: Path | None = None):
 
 def test_stage_maps_lanes_into_images_of_any_size(tmp_path: Path):
     lanes = stage()
-    lanes.model.decode_image = lambda heat, start, cell, crop, size: (  # type: ignore[method-assign]
-        [np.array([[crop[0], crop[1]], [crop[2], crop[3]]], np.float32)] * 2,
-        np.array([0.3, 0.6], np.float32),
-    )
+    lanes.model.predict = lambda maps, samples: [  # type: ignore[method-assign]
+        {
+            "lanes": [np.reshape(sample["crop"], (2, 2)).astype(np.float32)] * 2,
+            "scores": np.array([0.3, 0.6], np.float32),
+        }
+        for sample in samples
+    ]
     for width, height in ((1640, 590), (333, 777), (64, 48)):
         result = lanes(frame(np.zeros((height, width, 3), np.uint8)), {})
         assert result.image_size == (width, height)
