@@ -68,6 +68,7 @@ def _add_culane(parser: argparse.ArgumentParser) -> None:
         "--list", type=Path, nargs="+", metavar="F", help="image lists, one category each; default GT/list"
     )
     parser.add_argument("--iou", type=_threshold, nargs="+", default=[0.5], metavar="T", help="IoU thresholds (0.5)")
+    parser.add_argument("--mean", action="store_true", help="also print mF1, the mean over IoU 0.50, 0.55, ... 0.95")
     parser.add_argument(
         "--width", type=_line_width, default=culane.WIDTH, help="thickness of a drawn lane in pixels (30)"
     )
@@ -76,14 +77,24 @@ def _add_culane(parser: argparse.ArgumentParser) -> None:
 
 def _run_culane(args: argparse.Namespace) -> dict[str, Any]:
     lists = {culane.list_name(path): culane.read_list(path) for path in args.list} if args.list else None
-    report = culane.evaluate_folders(args.pred, args.gt, lists, args.iou, args.width, args.size)
+    ious = [*args.iou, *(iou for iou in culane.MEAN_IOUS if args.mean and iou not in args.iou)]
+    report = culane.evaluate_folders(args.pred, args.gt, lists, ious, args.width, args.size)
     for iou, rows in report.items():
+        if iou not in args.iou:
+            continue
         print(f"CULane, IoU > {iou:g}")
         print(f"{'category':<12} {'images':>7} {'tp':>7} {'fp':>7} {'fn':>7} {'precision':>10} {'recall':>8} {'F1':>8}")
         for name, row in rows.items():
             counts = f"{row.images:>7} {row.tp:>7} {row.fp:>7} {row.fn:>7}"
             print(f"{name:<12} {counts} {row.precision:>10.4f} {row.recall:>8.4f} {100 * row.f1:>8.2f}")
-    return {"width": args.width, "size": list(args.size), "iou": culane.report_to_dict(report)}
+    mean = {}
+    if args.mean:
+        mean = {name: sum(report[iou][name].f1 for iou in culane.MEAN_IOUS) / 10 for name in report[ious[0]]}
+        print(
+            "\n".join(["mF1, IoU 0.50 to 0.95", *(f"{name:<12} {100 * value:>8.2f}" for name, value in mean.items())])
+        )
+    report_json = {"width": args.width, "size": list(args.size), "iou": culane.report_to_dict(report)}
+    return {**report_json, **({"mF1": mean} if args.mean else {})}
 
 
 def _add_tusimple(parser: argparse.ArgumentParser) -> None:

@@ -74,6 +74,9 @@ def apply_engine(config: Config, amp: str | None = None, trackers: tuple[str, ..
         checkpoint["type"] = "Checkpoints"
     config.default_hooks = {**own, "checkpoint": checkpoint}
     added = [{"type": "DataWait"}, {"type": "RunFolder"}]
+    if config.get("load_from"):
+        added.append({"type": "InitialWeights", "weights": config.load_from})
+        config.load_from = None
     if config.get("early_stop"):
         added.append({"type": "EarlyStop", **config.early_stop})
     present = list(config.get("custom_hooks") or [])

@@ -22,6 +22,8 @@ WIDTH = 30
 SIZE = (1640, 590)
 CATEGORIES = ("normal", "crowd", "hlight", "shadow", "noline", "arrow", "curve", "cross", "night")
 SUFFIX = ".lines.txt"
+MEAN_IOUS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
+"""Thresholds over which mF1 is the mean."""
 
 
 class Counts(NamedTuple):

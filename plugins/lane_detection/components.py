@@ -1,5 +1,16 @@
 """Importing this module registers everything the plugin offers to configs."""
 
-from . import augment, dataset, head, metric, model, neck, published_augment, stage, transforms
+from . import augment, dataset, head, metric, model, neck, other_data, published_augment, stage, transforms
 
-__all__ = ["augment", "dataset", "head", "metric", "model", "neck", "published_augment", "stage", "transforms"]
+__all__ = [
+    "augment",
+    "dataset",
+    "head",
+    "metric",
+    "model",
+    "neck",
+    "other_data",
+    "published_augment",
+    "stage",
+    "transforms",
+]

@@ -153,7 +153,7 @@ class CULaneDataset(LaneDataset):
     def read_list(self, path: Path) -> list[Record]:
         """One image path per line; further columns (segmentation masks) are ignored."""
         records = []
-        for number, line in enumerate(_text(path).splitlines(), start=1):
+        for number, line in enumerate(read_text(path).splitlines(), start=1):
             if line.strip():
                 name = line.split()[0]
                 image = inside(self.root, name, path, f"line {number}")
@@ -183,7 +183,7 @@ class TuSimpleDataset(LaneDataset):
     def read_list(self, path: Path) -> list[Record]:
         """One JSON record per line."""
         records = []
-        for number, line in enumerate(_text(path).splitlines(), start=1):
+        for number, line in enumerate(read_text(path).splitlines(), start=1):
             if not line.strip():
                 continue
             try:
@@ -204,8 +204,13 @@ class TuSimpleDataset(LaneDataset):
             raise PerceptionError(f"{record.name}: {error}") from error
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Text of a list or label file.
+
+    Raises:
+        InputError: It cannot be read.
+    """
     try:
         return path.read_text()
     except OSError as error:
-        raise InputError(path, "", "a list of images", str(error)) from error
+        raise InputError(path, "", "a list or label file", str(error)) from error

@@ -15,18 +15,29 @@ from perception.structures import Lanes2D
 
 @METRICS.register_module()
 class LaneF1Metric(BaseMetric):
-    """CULane F1; lanes of images of another size are scaled to 1640 x 590 first, where the line width is 30 px.
+    """CULane F1; lanes are scaled from their image to one drawing size first.
 
     Args:
         ious: Thresholds; the first one is reported as ``F1``.
         out_dir: Write result files in CULane layout there.
+        size: (width, height) on which lanes are drawn and compared; CULane's 1640 x 590.
+        width: Thickness of the drawn lanes in pixels; CULane's 30.
+        mean: Also report ``mF1``, the mean over the IoU thresholds 0.5, 0.55, ... 0.95.
     """
 
     default_prefix = "lane"
 
-    def __init__(self, ious: Sequence[float] = (0.5, 0.3, 0.75), out_dir: str | None = None) -> None:
+    def __init__(
+        self,
+        ious: Sequence[float] = (0.5, 0.3, 0.75),
+        out_dir: str | None = None,
+        size: tuple[int, int] = culane.SIZE,
+        width: int = culane.WIDTH,
+        mean: bool = True,
+    ) -> None:
         super().__init__()
-        self.ious = tuple(ious)
+        self.ious, self.mean = tuple(ious), mean
+        self.size, self.width = (int(size[0]), int(size[1])), width
         self.out_dir = None if out_dir is None else Path(out_dir)
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
@@ -40,14 +51,18 @@ class LaneF1Metric(BaseMetric):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text)
             pair = (culane.parse_lanes(text), sample["gt_lanes"])
-            predicted, truth = (culane.scale_lanes(part, size) for part in pair)
-            self.results.append(culane.image_counts_at(predicted, truth, self.ious))
+            predicted, truth = (culane.scale_lanes(part, size, self.size) for part in pair)
+            ious = (*self.ious, *(culane.MEAN_IOUS if self.mean else ()))
+            self.results.append(culane.image_counts_at(predicted, truth, ious, self.width, self.size))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Sum up; keys ``F1``, ``precision``, ``recall`` of the first threshold and ``F1@<iou>`` of all."""
-        scores = [culane.summarize(image[i] for image in results) for i in range(len(self.ious))]
+        count = len(self.ious) + (len(culane.MEAN_IOUS) if self.mean else 0)
+        scores = [culane.summarize(image[i] for image in results) for i in range(count)]
         first = {"F1": scores[0].f1, "precision": scores[0].precision, "recall": scores[0].recall}
-        return first | {f"F1@{iou:g}": score.f1 for iou, score in zip(self.ious, scores)}
+        named = first | {f"F1@{iou:g}": score.f1 for iou, score in zip(self.ious, scores)}
+        rest = scores[len(self.ious) :]
+        return named | ({"mF1": sum(score.f1 for score in rest) / len(rest)} if rest else {})
 
 
 @METRICS.register_module()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 SIZE = (320, 180)
+Roads = list[tuple[str, list[np.ndarray]]]
 
 
 def write(root: Path, config: dict, count: int = 6) -> None:
@@ -32,7 +34,7 @@ def write(root: Path, config: dict, count: int = 6) -> None:
         for file in [files] if isinstance(files, str) else files:
             path = root / file
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(_tusimple(roads) if dataset["type"] == "TuSimpleDataset" else _culane(root, roads))
+            path.write_text(WRITERS.get(dataset["type"], _culane)(path, roads))
 
 
 def draw(seed: int, empty: bool = False) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -49,17 +51,36 @@ def draw(seed: int, empty: bool = False) -> tuple[np.ndarray, list[np.ndarray]]:
     return image, lanes
 
 
-def _culane(root: Path, roads: list[tuple[str, list[np.ndarray]]]) -> str:
+def _culane(path: Path, roads: Roads) -> str:
     for name, lanes in roads:
         lines = [" ".join(f"{value:.3f}" for value in lane.ravel()) for lane in lanes]
-        (root / name).with_suffix(".lines.txt").write_text("\n".join(lines))
+        (path.parent.parent / name).with_suffix(".lines.txt").write_text("\n".join(lines))
     return "".join(f"/{name}\n" for name, _ in roads)
 
 
-def _tusimple(roads: list[tuple[str, list[np.ndarray]]]) -> str:
+def _tusimple(path: Path, roads: Roads) -> str:
     rows = list(range(90, SIZE[1], 5))
     records = []
     for name, lanes in roads:
         columns = [np.interp(rows, lane[::-1, 1], lane[::-1, 0], left=-2, right=-2).round(2).tolist() for lane in lanes]
         records.append({"raw_file": name, "h_samples": rows, "lanes": columns})
     return "".join(json.dumps(record) + "\n" for record in records)
+
+
+def _curvelanes(path: Path, roads: Roads) -> str:
+    for folder in ("images", "labels"):
+        (path.parent / folder).mkdir(exist_ok=True)
+    for name, lanes in roads:
+        image = path.parent.parent / name
+        shutil.copy(image, path.parent / "images" / image.name)
+        lines = [[{"x": f"{x:.3f}", "y": f"{y:.1f}"} for x, y in lane.tolist()] for lane in lanes]
+        (path.parent / "labels" / f"{image.stem}.lines.json").write_text(json.dumps({"Lines": lines}))
+    return "".join(f"images/{Path(name).name}\n" for name, _ in roads)
+
+
+def _own(path: Path, roads: Roads) -> str:
+    records = [{"image": name, "lanes": [lane.tolist() for lane in lanes]} for name, lanes in roads]
+    return "".join(json.dumps(record) + "\n" for record in records)
+
+
+WRITERS = {"TuSimpleDataset": _tusimple, "CurveLanesDataset": _curvelanes, "OwnLanesDataset": _own}

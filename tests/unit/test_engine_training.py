@@ -22,7 +22,7 @@ from mmengine.registry import PARAM_SCHEDULERS
 from torch.utils.data import Dataset
 
 from perception.engine.atomic import AtomicBackend
-from perception.engine.checkpoint import load_state, weights_meta
+from perception.engine.checkpoint import load_state, save_weights, weights_meta
 from perception.engine.config import load_config
 from perception.engine.defaults import data_path
 from perception.engine.hooks import DataWait, EarlyStop, newest_checkpoint
@@ -446,3 +446,17 @@ def test_two_processes_equal_one_with_the_double_batch(tmp_path):
     assert double["meta"]["iter"] == 6
     for key, value in single.model.state_dict().items():
         torch.testing.assert_close(double["state_dict"][key], value, rtol=1e-5, atol=1e-7)
+
+
+def test_training_starts_from_given_weights(tmp_path):
+    start = ToyModel().state_dict()
+    save_weights(tmp_path / "start.safetensors", start)
+    still = {"train_cfg.max_epochs": 1, "optim_wrapper.optimizer.lr": 0.0}
+    runner = run(tmp_path / "run", load_from=str(tmp_path / "start.safetensors"), **still)
+    assert all(torch.equal(value, start[name]) for name, value in runner.model.named_parameters())
+
+
+def test_weights_of_another_model_are_no_start(tmp_path):
+    save_weights(tmp_path / "other.safetensors", {"layers.0.weight": torch.zeros(2, 2)})
+    with pytest.raises(PerceptionError, match="do not fit ToyModel"):
+        run(tmp_path / "run", load_from=str(tmp_path / "other.safetensors"))

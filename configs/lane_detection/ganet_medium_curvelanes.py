@@ -1,0 +1,9 @@
+"""GANet medium on CurveLanes."""
+
+_base_ = ["_base_/curvelanes.py"]
+
+model = dict(
+    backbone=dict(depth=34, pretrained="torchvision://resnet34"),
+    decode=dict(kpt_thr=0.4, center_radius=5.0, cluster_radius=3.0, points_thr=10),
+)
+published = dict(value=63.85, metric="F1@0.5", version="culane", source="log kept beside github.com/Wolfwjs/GANet")
