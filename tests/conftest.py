@@ -7,7 +7,8 @@ import os
 import random
 import socket
 import sys
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,3 +91,32 @@ def _no_network() -> Iterator[None]:
         patch.setattr(socket.socket, "connect", guarded("connect"))
         patch.setattr(socket.socket, "connect_ex", guarded("connect_ex"))
         yield
+
+
+@pytest.fixture
+def in_processes(tmp_path: Path) -> Callable[[int, Callable[[], None]], None]:
+    """Runs a function in several forked processes of one torch.distributed group on this machine; all must succeed."""
+
+    def start(count: int, work: Callable[[], None]) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        children = []
+        for rank in range(count):
+            child = os.fork()
+            if child == 0:
+                os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)}
+                os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+                code = 1
+                try:
+                    work()
+                    code = 0
+                except BaseException:
+                    (tmp_path / f"error{rank}").write_text(traceback.format_exc())
+                finally:
+                    os._exit(code)
+            children.append(child)
+        states = [os.waitpid(child, 0)[1] for child in children]
+        assert states == [0] * count, [path.read_text() for path in tmp_path.glob("error*")]
+
+    return start

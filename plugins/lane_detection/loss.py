@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from perception.nn.normalizer import total_over_processes
+
 from .head import LaneMaps, clamped_sigmoid
 
 
@@ -26,7 +28,7 @@ class LossWeights:
 
 
 def focal(probability: Tensor, target: Tensor, min_positives: int = 3) -> Tensor:
-    """Penalty-reduced focal loss of a heatmap, over the whole batch.
+    """Penalty-reduced focal loss of a heatmap, over the whole batch of all processes.
 
     Args:
         probability: (B, 1, h, w) in (0, 1).
@@ -37,17 +39,18 @@ def focal(probability: Tensor, target: Tensor, min_positives: int = 3) -> Tensor
         Scalar, the sum divided by the number of positives.
     """
     positive = target == 1
-    count = positive.sum()
+    count, processes = total_over_processes(positive.sum())
     gain = torch.where(positive, probability.log() * (1 - probability) ** 2, 0)
     loss = torch.where(positive, 0, (1 - probability).log() * probability**2 * (1 - target) ** 4)
-    total = -(gain.sum() + loss.sum()) / count.clamp(min=1)
+    total = -(gain.sum() + loss.sum()) * processes / count.clamp(min=1)
     return torch.where(count >= min_positives, total, torch.zeros_like(total))
 
 
 def masked_l1(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Sum of |prediction - target| under a mask (broadcast over channels), per nonzero mask entry."""
+    """Sum of |prediction - target| under a mask (broadcast over channels), per nonzero mask entry of all processes."""
     difference = (prediction * mask - target * mask).abs().sum()
-    return difference / ((mask != 0).sum() + 1e-4)
+    count, processes = total_over_processes((mask != 0).sum())
+    return difference * processes / (count + 1e-4)
 
 
 def smooth_l1_sum(prediction: Tensor, target: Tensor, beta: float = 1 / 9) -> Tensor:
@@ -173,6 +176,6 @@ def lane_losses(
     points = maps.points.float()
     _, predicted, matched = match_points(points, targets["lane_points"], sample_count)
     batch, lanes, samples, _ = targets["lane_points"].shape
-    elements = batch * lanes * samples * points.shape[1]
-    losses["loss_points"] = weights.points * smooth_l1_sum(predicted, matched) / elements
+    elements, processes = total_over_processes(batch * lanes * samples * points.shape[1], points.device)
+    losses["loss_points"] = weights.points * smooth_l1_sum(predicted, matched) * processes / elements
     return losses

@@ -6,8 +6,6 @@ import json
 import os
 import random
 import signal
-import socket
-import traceback
 import uuid
 from pathlib import Path
 from types import SimpleNamespace
@@ -418,30 +416,15 @@ def test_learning_rate_follows_the_published_schedule_of_ganet(data: str, epochs
 # --- several processes ---
 
 
-def test_two_processes_equal_one_with_the_double_batch(tmp_path):
+def test_two_processes_equal_one_with_the_double_batch(tmp_path, in_processes):
     changes = {"model.plain": True, "optim_wrapper.clip_grad": {"max_norm": 0.5}, "base_batch_size": 6}
     single = run(tmp_path / "one", **changes, **{"train_dataloader.batch_size": 6})
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    children = []
-    for rank in range(2):
-        child = os.fork()
-        if child == 0:
-            os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
-            os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-            code = 1
-            try:
-                options = TrainOptions(work_dir=tmp_path / "two", launcher="pytorch", trackers=())
-                run_training(prepare(config(experiment_name="two", **changes), options))
-                code = 0
-            except BaseException:
-                (tmp_path / f"error{rank}").write_text(traceback.format_exc())
-            finally:
-                os._exit(code)
-        children.append(child)
-    states = [os.waitpid(child, 0)[1] for child in children]
-    assert states == [0, 0], [path.read_text() for path in tmp_path.glob("error*")]
+
+    def work() -> None:
+        options = TrainOptions(work_dir=tmp_path / "two", launcher="pytorch", trackers=())
+        run_training(prepare(config(experiment_name="two", **changes), options))
+
+    in_processes(2, work)
     double = torch.load(newest_checkpoint(tmp_path / "two"), weights_only=False)
     assert double["meta"]["iter"] == 6
     for key, value in single.model.state_dict().items():
