@@ -34,6 +34,7 @@ class PluginSpec:
         capabilities: What other plugins may ask for, for example ``"DifferentiableFromImage"``.
         parity: Golden family -> ``"module:function"`` that runs one case (``perception.parity``).
         bench: Modules that register benchmarks (``perception.bench``).
+        datasets: Name -> ``"module:attribute"`` of a ``DatasetTool`` (``perception data``).
     """
 
     name: str
@@ -47,6 +48,7 @@ class PluginSpec:
     capabilities: frozenset[str] = frozenset()
     parity: Mapping[str, str] = field(default_factory=dict)
     bench: tuple[str, ...] = ()
+    datasets: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
@@ -54,7 +56,8 @@ class PluginSpec:
         for key in ("sensors", "modules", "configs", "weights", "bench"):
             if isinstance(getattr(self, key), str):
                 raise PerceptionError(f"plugin {self.name!r}: {key}: expected a tuple of strings, found one string")
-        object.__setattr__(self, "parity", MappingProxyType(dict(self.parity)))
+        for key in ("parity", "datasets"):
+            object.__setattr__(self, key, MappingProxyType(dict(getattr(self, key))))
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ COMMANDS = {
     "info": "what is in a recorded drive",
     "run": "run a pipeline on recorded drives",
     "simulate": "make drives and datasets with ground truth",
+    "data": "check, index or measure a dataset on disk",
     "train": "train a model from a config",
     "test": "evaluate a checkpoint",
     "convert": "published checkpoint -> ours",

@@ -2,7 +2,9 @@
 
 from perception.plugin import PluginSpec
 
-_CONFIGS = [f"ganet_{size}_{data}" for data in ("culane", "tusimple") for size in ("small", "medium", "large")]
+_CONFIGS = [
+    f"ganet_{size}_{data}" for data in ("culane", "tusimple", "curvelanes") for size in ("small", "medium", "large")
+]
 
 PLUGIN = PluginSpec(
     name="lane_detection",
@@ -11,12 +13,18 @@ PLUGIN = PluginSpec(
     result="lanes_2d",
     sensors=("camera:front",),
     modules=("perception.plugins.lane_detection.components",),
-    configs=tuple(f"lane_detection/{name}.py" for name in ["ganet_tiny_sim", *_CONFIGS]),
+    configs=tuple(f"lane_detection/{name}.py" for name in ["ganet_tiny_sim", "ganet_tiny_own", *_CONFIGS]),
     weights=("ganet_tiny_sim.safetensors",),
     bench=("perception.plugins.lane_detection.bench",),
     capabilities=frozenset({"DifferentiableFromImage"}),
     parity={
         "ganet": "perception.plugins.lane_detection.parity:run",
         "ganet-metrics": "perception.plugins.lane_detection.parity_metrics:run",
+    },
+    datasets={
+        "culane": "perception.plugins.lane_detection.data_tools:CULaneTool",
+        "tusimple": "perception.plugins.lane_detection.data_tools:TuSimpleTool",
+        "curvelanes": "perception.plugins.lane_detection.data_tools:CurveLanesTool",
+        "own_lanes": "perception.plugins.lane_detection.data_tools:OwnLanesTool",
     },
 )

@@ -1,12 +1,10 @@
-"""Readers of CurveLanes and of people's own labels, and a check of own labels that explains every error."""
+"""Readers of CurveLanes and of people's own labels."""
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +12,8 @@ from perception.errors import InputError, PerceptionError
 from perception.registry import DATASETS
 from perception.structures import Lanes2D
 
-from .dataset import LaneDataset, Record, inside, read_image, read_text
+from .dataset import LaneDataset, Record, inside, read_text
+from .lane_findings import lane_findings
 
 TEMPLATE = """\
 {"image": "images/0001.jpg", "lanes": [[[512, 719], [540, 600], [571, 480]], [[900.5, 719], [830, 480]]]}
@@ -78,104 +77,10 @@ class OwnLanesDataset(LaneDataset):
     def read_lanes(self, record: Record, image_size: tuple[int, int]) -> Lanes2D:
         """The lanes of the record."""
         file, number, lanes = record.label
-        for problem in _problems(lanes, None):
-            raise InputError(file, f"line {number}", problem.expected, problem.found)
+        for finding in lane_findings(lanes, f"line {number}"):
+            if finding.fatal:
+                raise InputError(file, finding.where, finding.expected, finding.found)
         return _lanes(lanes, image_size, Path(file), f"line {number}")
-
-
-class Problem(NamedTuple):
-    """One thing that is wrong with own labels.
-
-    Attributes:
-        record: Where, such as ``line 3, lane 1``.
-        expected: What should be there.
-        found: What is there.
-        fatal: Training cannot read it; otherwise it can, but it is probably a mistake.
-    """
-
-    record: str
-    expected: str
-    found: str
-    fatal: bool
-
-
-def check_labels(root: Path, labels: str = "labels.jsonl", images: bool = True) -> list[Problem]:
-    """Everything wrong with own labels, not only the first error.
-
-    Args:
-        root: Folder of the dataset.
-        labels: File of records below it.
-        images: Also open every picture and compare the lanes with its size.
-
-    Raises:
-        InputError: The file cannot be read.
-    """
-    path, out, seen = root / labels, [], dict[str, int]()
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
-        if not line.strip():
-            continue
-        where = f"line {number}"
-        try:
-            data = json.loads(line)
-        except ValueError as error:
-            out.append(Problem(where, "a JSON object", f"{line[:40]!r} ({error})", True))
-            continue
-        if not isinstance(data, dict) or not isinstance(data.get("image"), str) or "lanes" not in data:
-            out.append(Problem(where, 'an object with "image" (text) and "lanes"', line[:60], True))
-            continue
-        name = data["image"]
-        if name in seen:
-            out.append(Problem(where, "every picture once", f"{name} again, first on line {seen[name]}", False))
-        seen.setdefault(name, number)
-        size = _size(root, name, path, where, out) if images else None
-        out += [problem._replace(record=f"{where}{problem.record}") for problem in _problems(data["lanes"], size)]
-    if not seen:
-        out.append(Problem("", "at least one record", "none", True))
-    return out
-
-
-def _size(root: Path, name: str, path: Path, where: str, out: list[Problem]) -> tuple[int, int] | None:
-    try:
-        image = inside(root, name, path, where)
-    except PerceptionError as error:
-        out.append(Problem(where, "a path below the dataset's folder", str(error), True))
-        return None
-    try:
-        pixels = read_image(image)
-    except InputError as error:
-        out.append(Problem(where, f"a picture {name}", error.found, True))
-        return None
-    return pixels.shape[1], pixels.shape[0]
-
-
-def _problems(lanes: Any, size: tuple[int, int] | None) -> Iterator[Problem]:
-    """What is wrong with the lanes of one record."""
-    if not isinstance(lanes, list):
-        yield Problem("", '"lanes": a list of lines', f"{type(lanes).__name__}", True)
-        return
-    for index, lane in enumerate(lanes):
-        where = f", lane {index}"
-        points = lane if isinstance(lane, list) else []
-        good = [point for point in points if _is_point(point)]
-        if len(good) != len(points) or not isinstance(lane, list):
-            bad = lane if not isinstance(lane, list) else next(point for point in points if not _is_point(point))
-            yield Problem(where, "points [x, y] of finite numbers", f"{str(bad)[:40]}", True)
-        elif len(points) < 2:
-            yield Problem(where, "two points or more", f"{len(points)}", True)
-        elif len({point[1] for point in points}) < 2:
-            yield Problem(where, "a line that climbs in the picture", "all points in one row", False)
-        elif size is not None:
-            outside = [p for p in points if not (-size[0] <= p[0] <= 2 * size[0] and -1 <= p[1] <= size[1] + 1)]
-            if outside:
-                yield Problem(where, f"points of a picture of {size[0]} x {size[1]}", f"{outside[0]}", False)
-
-
-def _is_point(point: Any) -> bool:
-    return (
-        isinstance(point, list)
-        and len(point) == 2
-        and all(isinstance(value, (int, float)) and math.isfinite(value) for value in point)
-    )
 
 
 def _json(text: str, path: Path, record: str) -> Any:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import cv2
 
 from perception.errors import PerceptionError
+from perception.jobs import run_jobs
 from perception.sim import presets
 from perception.sim.lanes import render_lane_sample, sample_scene
-from perception.sim.writers.jobs import run_jobs
 from perception.sinks.storage import write_file
 
 SPLITS = ("normal", "crowd", "hlight", "shadow", "noline", "arrow", "curve", "cross", "night")

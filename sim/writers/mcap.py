@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from perception.errors import PerceptionError
+from perception.jobs import run_jobs
 from perception.sim import presets
 from perception.sim.drive import SimulatedDrive
-from perception.sim.writers.jobs import run_jobs
 from perception.sinks.mcap_inputs import McapFrameWriter
 from perception.sinks.storage import storage_errors
 

@@ -12,10 +12,10 @@ import pytest
 from perception.cli import main
 from perception.errors import PerceptionError, UnknownNameError
 from perception.geometry.transforms import invert_pose
+from perception.jobs import run_jobs
 from perception.sim import SimulatedDrive, presets, render_lane_sample
 from perception.sim.sensors.camera import Effects, develop, mounted_camera
 from perception.sim.writers.culane import SPLITS, write_culane
-from perception.sim.writers.jobs import run_jobs
 from perception.sim.writers.mcap import write_drives
 from perception.sources import open_drive
 from perception.structures import Lanes2D

@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
+from perception.engine.datasets import Finding, examine
 from perception.errors import InputError
+from perception.plugins.lane_detection.data_tools import OwnLanesTool
 from perception.plugins.lane_detection.other_data import (
     TEMPLATE,
     CurveLanesDataset,
     OwnLanesDataset,
-    Problem,
-    check_labels,
 )
 
 PIPELINE = [{"type": "PackLanes"}]
@@ -32,6 +32,10 @@ def own(root: Path, *records: object) -> Path:
     lines = [record if isinstance(record, str) else json.dumps(record) for record in records]
     (root / "labels.jsonl").write_text("\n".join(lines))
     return root
+
+
+def check(root: Path) -> list[Finding]:
+    return list(examine(OwnLanesTool(), root, cache=root / "cache"))[-1].findings
 
 
 def test_curvelanes_are_read_as_points(tmp_path: Path):
@@ -54,42 +58,44 @@ def test_own_labels_are_read_in_pixels(tmp_path: Path):
     record = {"image": "images/a.png", "lanes": [[[5, 47], [9.5, 20]]]}
     dataset = OwnLanesDataset(str(own(tmp_path, record)), "labels.jsonl", PIPELINE)
     assert dataset.sample(0)["lanes"][0].tolist() == [[5, 47], [9.5, 20]]
-    assert check_labels(tmp_path) == []
+    assert check(tmp_path) == []
 
 
 def test_the_template_is_valid(tmp_path: Path):
     for number in (1, 2):
         picture(tmp_path / f"images/000{number}.jpg", (1280, 720))
     (tmp_path / "labels.jsonl").write_text(TEMPLATE)
-    assert check_labels(tmp_path) == []
+    assert check(tmp_path) == []
 
 
 @pytest.mark.parametrize(
     ("record", "where", "expected", "fatal"),
     [
-        ("{not json", "line 1", "a JSON object", True),
-        ({"lanes": []}, "line 1", "an object", True),
-        ({"image": "images/c.png", "lanes": []}, "line 1", "a picture", True),
-        ({"image": "../c.png", "lanes": []}, "line 1", "a path below", True),
-        ({"image": "images/a.png", "lanes": {}}, "line 1", "a list of lines", True),
-        ({"image": "images/a.png", "lanes": [[[1, 2], [3]]]}, "line 1, lane 0", "points [x, y]", True),
-        ({"image": "images/a.png", "lanes": [[[1, 2], [3, float("nan")]]]}, "line 1, lane 0", "points [x, y]", True),
-        ({"image": "images/a.png", "lanes": [[], [[1, 2]]]}, "line 1, lane 0", "two points", True),
-        ({"image": "images/a.png", "lanes": [[[1, 2], [3, 2]]]}, "line 1, lane 0", "climbs", False),
-        ({"image": "images/a.png", "lanes": [[[1, 2], [3, 480]]]}, "line 1, lane 0", "64 x 48", False),
+        ("{not json", "labels.jsonl:1", "a JSON object", True),
+        ({"lanes": []}, "labels.jsonl:1", "an object", True),
+        ({"image": "images/c.png", "lanes": []}, "labels.jsonl:1", "a picture", True),
+        ({"image": "../c.png", "lanes": []}, "labels.jsonl:1", "a path below", True),
+        ({"image": "images/a.png", "lanes": {}}, "labels.jsonl:1", "a list of lines", True),
+        ({"image": "images/a.png", "lanes": [[[1, 2], [3]]]}, "labels.jsonl:1, lane 0", "points [x, y]", True),
+        ({"image": "images/a.png", "lanes": [[[1, 2], [3, float("nan")]]]}, "labels.jsonl:1, lane 0", "points", True),
+        ({"image": "images/a.png", "lanes": [[], [[1, 2]]]}, "labels.jsonl:1, lane 0", "two points", True),
+        ({"image": "images/a.png", "lanes": [[[1, 2], [3, 2]]]}, "labels.jsonl:1, lane 0", "climbs", False),
+        ({"image": "images/a.png", "lanes": [[[1, 2], [3, 480]]]}, "labels.jsonl:1, lane 0", "64 x 48", False),
     ],
 )
 def test_the_check_names_record_and_expectation(tmp_path, record, where, expected, fatal):
-    problem: Problem = check_labels(own(tmp_path, record))[0]
-    assert problem.record == where
-    assert expected in problem.expected
-    assert problem.fatal == fatal
+    finding = check(own(tmp_path, record))[0]
+    assert finding.where == where
+    assert expected in finding.expected
+    assert finding.fatal == fatal
 
 
 def test_the_check_goes_on_after_an_error(tmp_path: Path):
     good = {"image": "images/a.png", "lanes": []}
-    records = [problem.record for problem in check_labels(own(tmp_path, "[", good, good, {"image": 3}))]
-    assert records == ["line 1", "line 3", "line 4"]
+    assert [finding.where for finding in check(own(tmp_path, "[", good, {"image": 3}))] == [
+        "labels.jsonl:1",
+        "labels.jsonl:3",
+    ]
 
 
 def test_broken_own_labels_stop_training_with_their_line(tmp_path: Path):
