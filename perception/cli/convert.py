@@ -44,8 +44,25 @@ def run(args: argparse.Namespace) -> int:
     report = convert_checkpoint(args.checkpoint, args.config, out, args.trust)
     for label, keys in (("unused", report.unused), ("missing", report.missing)):
         print(f"{label}: {len(keys)}" + "".join(f"\n  {key}" for key in keys))
-    print(f"wrote {report.written} tensors to {out}\nnext: perception test {args.config} {out}")
+    print(f"wrote {report.written} tensors to {out}\nnext:\n  perception test {args.config} {out}")
+    if command := _run_command(args.config, out):
+        print(f"  {command}")
     return 0
+
+
+def _run_command(config: str, weights: Path) -> str:
+    """How to run the weights on a drive: the first shipped pipeline with a stage of the config's plugin."""
+    from perception.engine.config import find_config, load_config, packaged_configs
+
+    plugin = find_config(config).parent.name
+    for name in packaged_configs():
+        stages = load_config(name).pipeline.stages if name.startswith("pipelines/") else []
+        for index, stage in enumerate(stages):
+            if stage.get("plugin") == plugin:
+                key = f"pipeline.stages.{index}"
+                options = f"{key}.config={config} {key}.weights={weights}"
+                return f"perception run DRIVE --pipeline {name} --out out --cfg-options {options}"
+    return ""
 
 
 def convert_checkpoint(

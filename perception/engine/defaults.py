@@ -14,7 +14,7 @@ import torch
 from mmengine import registry as mm_registry
 from mmengine.config import Config
 
-from perception.engine import hooks, loop, optim  # noqa: F401 - registers them
+from perception.engine import hooks, loop, optim, results  # noqa: F401 - registers them
 from perception.engine.run_info import datasets_of
 from perception.errors import PerceptionError, UnknownNameError
 from perception.registry import DATASETS
@@ -64,16 +64,15 @@ def apply_engine(config: Config, amp: str | None = None, trackers: tuple[str, ..
         loader.sampler.type = "EpochSampler"
     if loader.dataset["type"] != "SeededDataset":
         loader.dataset = {"type": "SeededDataset", "dataset": loader.dataset}
-    if cycle.get("by_epoch"):
-        cycle.pop("by_epoch")
-        cycle.type = "EpochLoop"
+    if "by_epoch" in cycle:
+        cycle.type = "EpochLoop" if cycle.pop("by_epoch") else "IterationLoop"
     _choose_optim_wrapper(config.optim_wrapper, amp)
     own = dict(config.get("default_hooks") or {})
     checkpoint = {"type": "CheckpointHook", **(own.get("checkpoint") or {})}
     if checkpoint["type"] == "CheckpointHook":
         checkpoint["type"] = "Checkpoints"
     config.default_hooks = {**own, "checkpoint": checkpoint}
-    added = [{"type": "DataWait"}, {"type": "RunFolder"}]
+    added = [{"type": "DataWait"}, {"type": "RunFolder"}, {"type": "ProgressBar"}]
     if config.get("load_from"):
         added.append({"type": "InitialWeights", "weights": config.load_from})
         config.load_from = None

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 from mmengine.registry import LOOPS
-from mmengine.runner import EpochBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 
 from perception.engine.seeding import EpochSampler, seed_all
 from perception.errors import PerceptionError
 
-__all__ = ["EpochLoop", "explain_step_errors"]
+__all__ = ["EpochLoop", "IterationLoop", "explain_step_errors"]
 
 _MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 _WORKER = re.compile(r"DataLoader worker \(pid\(?s?\)? ?[\d, ]+\).*(exited unexpectedly|killed by signal)")
@@ -66,14 +66,64 @@ class EpochLoop(EpochBasedTrainLoop):
             self.runner.val_loop.run()
 
     def _skip(self, batches: int) -> None:
-        sampler = self.dataloader.sampler
-        if not isinstance(sampler, EpochSampler) or self.dataloader.batch_size is None:
-            raise PerceptionError(
-                f"this run stopped after {batches} batches of an epoch; going on from there needs "
-                f"train_dataloader.sampler.type=EpochSampler without a batch sampler, found {type(sampler).__name__}"
-            )
-        sampler.set_epoch(self._epoch)
-        sampler.skip(batches * self.dataloader.batch_size)
+        begin_within(self.dataloader, self._epoch, batches)
+
+
+@LOOPS.register_module()
+class IterationLoop(IterBasedTrainLoop):
+    """A given number of iterations over as many passes of the data as it takes, resumable exactly anywhere."""
+
+    def run(self) -> Any:
+        """Train to the end; a validation that an interruption cut off is made up for first."""
+        runner = self.runner
+        runner.call_hook("before_train")
+        runner.call_hook("before_train_epoch")
+        if self._iter and runner.message_hub.runtime_info.get("scored_iteration") != self._iter:
+            self._validate_if_due()
+        with explain_step_errors(runner.cfg):
+            batches = self._batches()
+            while self._iter < self._max_iters and not self.stop_training:
+                runner.model.train()
+                batch = next(batches)
+                seed_all(runner.seed, runner.rank, self._iter)
+                self.run_iter(batch)
+                self._validate_if_due()
+        runner.call_hook("after_train_epoch")
+        runner.call_hook("after_train")
+        return runner.model
+
+    def _batches(self) -> Iterator[Any]:
+        """Batches from where the run is, pass after pass."""
+        passes, begin = divmod(self._iter, len(self.dataloader))
+        while True:
+            if begin:
+                begin_within(self.dataloader, passes, begin)
+            elif hasattr(self.dataloader.sampler, "set_epoch"):
+                self.dataloader.sampler.set_epoch(passes)
+            yield from self.dataloader
+            passes, begin = passes + 1, 0
+
+    def _validate_if_due(self) -> None:
+        self._decide_current_val_interval()
+        due = self._iter % self.val_interval == 0 or self._iter == self._max_iters
+        if self.runner.val_loop is not None and self._iter >= self.val_begin and due:
+            self.runner.val_loop.run()
+
+
+def begin_within(dataloader: Any, epoch: int, batches: int) -> None:
+    """Let the next pass over a dataloader be the rest of an epoch, without loading what comes before.
+
+    Raises:
+        PerceptionError: Its sampler cannot do that.
+    """
+    sampler = dataloader.sampler
+    if not isinstance(sampler, EpochSampler) or dataloader.batch_size is None:
+        raise PerceptionError(
+            f"this run stopped after {batches} batches of an epoch; going on from there needs "
+            f"train_dataloader.sampler.type=EpochSampler without a batch sampler, found {type(sampler).__name__}"
+        )
+    sampler.set_epoch(epoch)
+    sampler.skip(batches * dataloader.batch_size)
 
 
 @contextmanager

@@ -16,13 +16,12 @@ from mmengine.dist import is_distributed
 from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 
-from perception.engine.checkpoint import file_sha256, load_state, load_weights, save_weights
+from perception.engine.checkpoint import file_sha256, load_state, save_weights
 from perception.engine.defaults import apply_engine, check_keys, explain_build_errors, resolve_data
 from perception.engine.hooks.checkpoints import MARKER, newest_checkpoint
-from perception.errors import PerceptionError
 from perception.version import __version__
 
-__all__ = ["TrainOptions", "evaluate", "export_weights", "prepare", "run_training", "train"]
+__all__ = ["TrainOptions", "common", "export_weights", "prepare", "run_training", "train"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def prepare(config: Config, options: TrainOptions) -> Config:
     Raises:
         PerceptionError: A key is missing or misspelt, or the data is not there.
     """
-    config = _common(config, options)
+    config = common(config, options)
     check_keys(config, ("model", "train_dataloader", "train_cfg", "optim_wrapper", "base_batch_size"))
     resolve_data(config, ("train", "val"))
     apply_engine(config, options.amp, options.trackers)
@@ -98,29 +97,8 @@ def run_training(config: Config) -> Runner:
     return runner
 
 
-def evaluate(config: Config, weights: str | Path, options: TrainOptions | None = None) -> dict[str, float]:
-    """Score weights on the config's test data (its validation data when it has no test data)."""
-    options = options or TrainOptions()
-    config = _common(config, options)
-    check_keys(config, ("model",))
-    for part in ("dataloader", "evaluator", "cfg"):
-        if config.get(f"test_{part}") is None:
-            if config.get(f"val_{part}") is None:
-                raise PerceptionError(f"{config.filename}: neither test_{part} nor val_{part} is set")
-            config[f"test_{part}"] = config[f"val_{part}"] if part != "cfg" else {}
-    for key in ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler"):
-        config[key] = None
-    for key in ("val_dataloader", "val_cfg", "val_evaluator"):
-        config[key] = None
-    resolve_data(config, ("test",))
-    config.custom_hooks = [hook for hook in config.get("custom_hooks") or [] if hook["type"] != "EMAHook"]
-    with explain_build_errors(config):
-        runner = Runner.from_cfg(config)
-    load_weights(runner.model, weights)
-    return {key: float(value) for key, value in runner.test().items()}
-
-
-def _common(config: Config, options: TrainOptions) -> Config:
+def common(config: Config, options: TrainOptions) -> Config:
+    """A copy of a config with what the command line says about every kind of run; imports what it names."""
     config = Config(config.to_dict(), filename=config.filename)
     import_modules_from_strings(**(config.get("custom_imports") or {"imports": []}))
     name = Path(str(config.filename or "config")).stem

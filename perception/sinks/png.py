@@ -8,7 +8,7 @@ from pathlib import Path
 from perception.errors import PerceptionError
 from perception.registry import SINKS
 from perception.sinks.base import Sink
-from perception.sinks.storage import storage_errors, write_file
+from perception.sinks.storage import storage_errors, write_png
 from perception.structures import Fault, Frame, Result
 
 __all__ = ["PngSink"]
@@ -46,14 +46,11 @@ class PngSink(Sink):
     ) -> None:
         """Write the picture of this frame if it is its turn."""
         if self._count % self.every == 0:
-            import cv2
-
             from perception.viz import draw_frame
 
             timings = timings_ms if self.show_latency else None
             picture = draw_frame(frame, results, faults, timings, self.cameras, self.width)
-            _, data = cv2.imencode(".png", picture[:, :, ::-1])
-            write_file(self.folder / f"{frame.index:08d}.png", data.tobytes())
+            write_png(self.folder / f"{frame.index:08d}.png", picture)
         self._count += 1
 
     def close(self) -> None:

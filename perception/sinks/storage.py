@@ -15,7 +15,7 @@ import numpy as np
 
 from perception.errors import PerceptionError
 
-__all__ = ["dump_json", "storage_errors", "write_file"]
+__all__ = ["dump_json", "storage_errors", "write_file", "write_png"]
 
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free some space or choose another output folder, then run the same command again",
@@ -51,6 +51,14 @@ def write_file(path: Path, data: bytes) -> None:
         except OSError:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def write_png(path: Path, picture: np.ndarray) -> None:
+    """Write an (H, W, 3) uint8 RGB picture as PNG, whole or not at all."""
+    import cv2
+
+    _, data = cv2.imencode(".png", picture[:, :, ::-1])
+    write_file(path, data.tobytes())
 
 
 def dump_json(value: Any) -> str:

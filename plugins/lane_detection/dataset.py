@@ -15,9 +15,9 @@ from torch.utils.data import Dataset
 
 from perception.errors import InputError, PerceptionError
 from perception.registry import DATASETS
-from perception.structures import Lanes2D
+from perception.structures import Lanes2D, Result
 
-from .transforms import Pipeline, scale_points
+from .transforms import LaneNormalize, LaneTargets, PackLanes, Pipeline, scale_points
 
 
 class Record(NamedTuple):
@@ -109,6 +109,25 @@ class LaneDataset(Dataset, ABC):
         record = self.records[index]
         common = {"name": record.name, "image_size": size, "label": record.label}
         return {"img": image, "lanes": lanes, "gt_lanes": lanes, **common}
+
+    def picture(self, index: int) -> tuple[np.ndarray, Result]:
+        """Image as stored, uint8 RGB, and its true lanes (``perception browse``)."""
+        sample = self.sample(index)
+        return sample["img"], Lanes2D("front", sample["image_size"], tuple(map(_float32, sample["lanes"])))
+
+    def augmented(self, index: int) -> tuple[np.ndarray, Result]:
+        """What the network sees: the image after all steps that change pixels, and its lanes."""
+        sample = self.sample(index)
+        for step in self.pipeline.steps:
+            if not isinstance(step, (LaneNormalize, LaneTargets, PackLanes)):
+                sample = step(sample)
+        image = sample["img"]
+        lanes = tuple(map(_float32, (lane for lane in sample["lanes"] if len(lane) > 1)))
+        return image, Lanes2D("front", (image.shape[1], image.shape[0]), lanes)
+
+    def prediction(self, sample: Mapping[str, Any]) -> Result:
+        """Lanes that the model predicted for a sample."""
+        return Lanes2D("front", tuple(sample["image_size"]), tuple(sample["lanes"]), sample["scores"])
 
     @abstractmethod
     def read_list(self, path: Path) -> list[Record]:
@@ -202,6 +221,10 @@ class TuSimpleDataset(LaneDataset):
             return Lanes2D.from_tusimple(record.label, image_size)
         except PerceptionError as error:
             raise PerceptionError(f"{record.name}: {error}") from error
+
+
+def _float32(lane: np.ndarray) -> np.ndarray:
+    return np.asarray(lane, np.float32)
 
 
 def read_text(path: Path) -> str:

