@@ -32,7 +32,8 @@ class PluginSpec:
         configs: Shipped configs, relative to ``perception.configs``.
         weights: Shipped weights, file names in ``perception.weights``.
         capabilities: What other plugins may ask for, for example ``"DifferentiableFromImage"``.
-        parity: Golden family -> ``"module:function"`` that runs one case (``perception.parity``).
+        parity: Golden family -> ``"module:function"`` that runs one case (``perception.parity``); plugins may
+            share a family.
         bench: Modules that register benchmarks (``perception.bench``).
         datasets: Name -> ``"module:attribute"`` of a ``DatasetTool`` (``perception data``).
     """

@@ -2,7 +2,8 @@
 
 A plugin declares ``PluginSpec(parity={"family": "module:function"})``, the core its own families in ``core_runners``;
 the function gets a ``GoldenCase`` and returns or yields a ``ParityRow`` for every compared tensor. It raises
-``UncoveredError`` for a kind of case it does not know.
+``UncoveredError`` for a kind of case it does not know. Several plugins may declare the same family: each runs the cases
+it knows, and a case that none of them knows is uncovered.
 """
 
 from perception.parity.case import Arrays, GoldenCase, UncoveredError

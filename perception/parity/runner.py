@@ -5,8 +5,8 @@ from __future__ import annotations
 import fnmatch
 import importlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from perception.parity.case import GoldenCase, UncoveredError, expand, read_json
 from perception.parity.comparison import ParityRow
 
 Runner = Callable[[GoldenCase], Iterable[ParityRow]]
+Runners = str | Runner | Sequence[str | Runner]
 
 OK, MISS, UNCOVERED, UNREADABLE = "ok", "miss", "uncovered", "unreadable"
 
@@ -75,23 +76,28 @@ def find(root: Path) -> list[Found]:
     return found
 
 
-def plugin_runners() -> dict[str, str]:
-    """Return family -> ``"module:function"`` as the installed plugins declare it."""
-    return {family: target for spec in plugin.discover().specs.values() for family, target in spec.parity.items()}
+def plugin_runners() -> dict[str, tuple[str, ...]]:
+    """Return family -> every ``"module:function"`` that the installed plugins declare for it, by name of the plugin."""
+    table: dict[str, tuple[str, ...]] = {}
+    for spec in plugin.discover().specs.values():
+        for family, target in spec.parity.items():
+            table[family] = (*table.get(family, ()), target)
+    return table
 
 
-def known_runners() -> dict[str, str]:
-    """Return family -> ``"module:function"`` of the core and of the plugins, which win where both know a family."""
-    return {**core_runners.RUNNERS, **plugin_runners()}
+def known_runners() -> dict[str, tuple[str, ...]]:
+    """Return family -> its runners, of the core and of the plugins, which win where both know a family."""
+    return {**{family: (target,) for family, target in core_runners.RUNNERS.items()}, **plugin_runners()}
 
 
-def run(root: Path, only: str | None = None, runners: Mapping[str, str | Runner] | None = None) -> Iterator[CaseResult]:
+def run(root: Path, only: str | None = None, runners: Mapping[str, Runners] | None = None) -> Iterator[CaseResult]:
     """Run the cases below a folder.
 
     Args:
         root: Folder to search.
         only: Glob; runs only cases whose name, label (folder and name) or ``family/name`` matches.
-        runners: Family -> function or ``"module:function"``; None asks the core and the plugins.
+        runners: Family -> function or ``"module:function"``, or several of them, of which each runs the cases it
+            knows; None asks the core and the plugins.
 
     Yields:
         One result a case, as soon as it is known.
@@ -108,27 +114,48 @@ def run(root: Path, only: str | None = None, runners: Mapping[str, str | Runner]
             yield _run_found(found, table)
 
 
-def _run_found(found: Found, table: Mapping[str, str | Runner]) -> CaseResult:
+def _run_found(found: Found, table: Mapping[str, Runners]) -> CaseResult:
     case = found.case
     if case is None:
         return CaseResult(found.label, "", "", UNREADABLE, note=found.problem)
+    runners = table.get(case.family, ())
+    if isinstance(runners, str) or callable(runners):
+        runners = (runners,)
+    outcomes = [_run_one(found.label, case, runner) for runner in runners]
+    known = [outcome for outcome in outcomes if outcome.status != UNCOVERED]
+    if known:
+        return _merged(known)
+    note = "; ".join(outcome.note for outcome in outcomes) or f"nobody declares the family {case.family!r}"
+    return CaseResult(found.label, case.family, case.kind, UNCOVERED, _rows(outcomes), note)
+
+
+def _run_one(label: str, case: GoldenCase, runner: str | Runner) -> CaseResult:
     family, kind = case.family, case.kind
-    if family not in table:
-        return CaseResult(found.label, family, kind, UNCOVERED, note=f"nobody declares the family {family!r}")
     rows: list[ParityRow] = []
     try:
-        for row in _resolve(table[family])(case):
+        for row in _resolve(runner)(case):
             rows.append(row)
     except UncoveredError as error:
-        return CaseResult(found.label, family, kind, UNCOVERED, tuple(rows), str(error))
+        return CaseResult(label, family, kind, UNCOVERED, tuple(rows), str(error))
     except InputError as error:
-        return CaseResult(found.label, family, kind, UNREADABLE, tuple(rows), str(error))
+        return CaseResult(label, family, kind, UNREADABLE, tuple(rows), str(error))
     except Exception as error:  # one broken runner must not hide the other cases
-        return CaseResult(found.label, family, kind, MISS, tuple(rows), f"{type(error).__name__}: {error}")
+        return CaseResult(label, family, kind, MISS, tuple(rows), f"{type(error).__name__}: {error}")
     status, note = (OK, "") if rows else (MISS, "the runner compared nothing")
     if wrong := sum(not row.ok for row in rows):
         status, note = MISS, f"{wrong} of {len(rows)} tensors differ"
-    return CaseResult(found.label, family, kind, status, tuple(rows), note)
+    return CaseResult(label, family, kind, status, tuple(rows), note)
+
+
+def _merged(outcomes: Sequence[CaseResult]) -> CaseResult:
+    """One result of all runners that know a case: their rows together, the worst of their states."""
+    status = max((outcome.status for outcome in outcomes), key=(OK, UNREADABLE, MISS).index)
+    notes = "; ".join(outcome.note for outcome in outcomes if outcome.note)
+    return replace(outcomes[0], status=status, rows=_rows(outcomes), note=notes)
+
+
+def _rows(outcomes: Sequence[CaseResult]) -> tuple[ParityRow, ...]:
+    return tuple(row for outcome in outcomes for row in outcome.rows)
 
 
 def _resolve(target: str | Runner) -> Runner:

@@ -40,7 +40,7 @@ def test_unknown_kinds_and_damaged_cases_are_told_apart(tmp_path: Path):
 
 
 def test_core_families_need_no_plugin_but_a_plugin_wins(monkeypatch: pytest.MonkeyPatch):
-    assert known_runners()["openlanev2"] == RUNNER["openlanev2"]
+    assert known_runners()["openlanev2"] == (RUNNER["openlanev2"],)
     toy = PluginSpec(name="toy", task="t", summary="s", result="lanes_2d", sensors=(), parity={"openlanev2": "toy:run"})
     monkeypatch.setattr(plugin, "discover", lambda: PluginIndex({"toy": toy}, ()))
-    assert known_runners()["openlanev2"] == "toy:run"
+    assert known_runners()["openlanev2"] == ("toy:run",)

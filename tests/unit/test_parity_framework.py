@@ -129,6 +129,30 @@ def test_a_broken_or_silent_runner_is_a_miss_and_hides_nothing(tmp_path: Path):
     assert set(statuses(tmp_path, "json:nothing").values()) == {"miss"}
 
 
+def test_several_runners_share_a_family(tmp_path: Path):
+    names = ("first", "second", "both", "nobody", "broken")
+    root = write_set(tmp_path, {"family": "toy", "cases": [{"name": name} for name in names]})
+
+    def runner(own: str) -> Any:
+        def run(case: GoldenCase) -> Iterator[ParityRow]:
+            if case.name not in (own, "both", "broken"):
+                raise UncoveredError(f"{own} does not know {case.name}")
+            yield compare(case, own, 1, 2 if (case.name, own) == ("broken", "second") else 1)
+
+        return run
+
+    found = {r.case: r for r in parity.run(root, runners={"toy": (runner("first"), runner("second"))})}
+    assert [found[name].status for name in names] == ["ok", "ok", "ok", "uncovered", "miss"]
+    assert [row.tensor for row in found["both"].rows] == ["first", "second"]
+    assert found["nobody"].note == "first does not know nobody; second does not know nobody"
+
+
+def test_two_plugins_may_declare_a_family(monkeypatch: pytest.MonkeyPatch):
+    specs = {name: plugin.PluginSpec(name=name, task="t", parity={"toy": f"{name}:run"}) for name in ("a", "b")}
+    monkeypatch.setattr(plugin, "discover", lambda: plugin.PluginIndex(specs))
+    assert plugin_runners() == {"toy": ("a:run", "b:run")}
+
+
 def results(*names: str) -> list[parity.CaseResult]:
     return [parity.CaseResult("c", "f", "k", name) for name in names]
 
@@ -146,7 +170,7 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     spec = plugin.PluginSpec(name="toy", task="toy", parity={"toy": f"{__name__}:double"})
     monkeypatch.setattr(plugin, "discover", lambda: plugin.PluginIndex({"toy": spec}))
     monkeypatch.setattr("perception.parity.runner._resolve", lambda target: double)
-    assert plugin_runners() == {"toy": f"{__name__}:double"}
+    assert plugin_runners() == {"toy": (f"{__name__}:double",)}
     write_set(tmp_path / "s", ONE, x=X, y=2 * X)
     out = tmp_path / "out" / "rows.json"
     assert main(["parity", str(tmp_path), "--json", str(out)]) == 0
