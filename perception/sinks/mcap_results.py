@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from perception.sinks.mcap_file import RESULT_SCHEMA, McapFile, timestamp
-from perception.structures import BevGrid, Boxes2D, DensityMap, LaneGraph, Lanes2D, LaneSegments, Result
+from perception.structures import BevGrid, Boxes2D, Boxes3D, DensityMap, LaneGraph, Lanes2D, LaneSegments, Result
 from perception.viz.colors import AREA, Color, color_of
 
 __all__ = ["write_result"]
@@ -21,7 +21,7 @@ def write_result(file: McapFile, stage: str, result: Result, time_ns: int, seque
 
     Topics below ``/perception/<stage>``: ``<kind>`` holds ``Result.to_dict()`` as json. ``annotations``
     (foxglove.ImageAnnotations) draws lanes, boxes, people and traffic elements on the picture whose header stamp is
-    ``time_ns``; ``scene`` (foxglove.SceneUpdate) draws the lines of ego results; ``grid`` (foxglove.Grid) lays layers
+    ``time_ns``; ``scene`` (foxglove.SceneUpdate) draws ego lines and boxes; ``grid`` (foxglove.Grid) lays layers
     of a ``BevGrid`` on the ground. A result without lines still writes its message and so clears what was shown.
     """
     topic = f"/perception/{stage}"
@@ -29,7 +29,7 @@ def write_result(file: McapFile, stage: str, result: Result, time_ns: int, seque
     annotations = _annotations(result, time_ns)
     if annotations is not None:
         file.proto(f"{topic}/annotations", annotations, time_ns, sequence)
-    if isinstance(result, LaneSegments | LaneGraph):
+    if isinstance(result, LaneSegments | LaneGraph | Boxes3D):
         file.proto(f"{topic}/scene", _scene(stage, result, time_ns), time_ns, sequence)
     if isinstance(result, BevGrid):
         file.proto(f"{topic}/grid", _grid(result, time_ns), time_ns, sequence)
@@ -97,9 +97,14 @@ def _text(position: tuple[float, float], words: str, color: Color, time_ns: int)
     )
 
 
-def _scene(stage: str, result: LaneSegments | LaneGraph, time_ns: int) -> Any:
+def _scene(stage: str, result: LaneSegments | LaneGraph | Boxes3D, time_ns: int) -> Any:
     from foxglove.messages import SceneEntity, SceneUpdate
 
+    if isinstance(result, Boxes3D):
+        entity = SceneEntity(
+            timestamp=timestamp(time_ns), frame_id=result.frame_id, id=stage, frame_locked=True, cubes=_cubes(result)
+        )
+        return SceneUpdate(entities=[entity])
     lines = [_line(line, color_of(index), 0.12) for index, line in enumerate(result.centerlines)]
     if isinstance(result, LaneSegments):
         sides = zip((*result.left, *result.right), np.ravel(result.line_types.T).tolist())
@@ -111,6 +116,19 @@ def _scene(stage: str, result: LaneSegments | LaneGraph, time_ns: int) -> Any:
         timestamp=timestamp(time_ns), frame_id=result.frame_id, id=stage, frame_locked=True, lines=lines
     )
     return SceneUpdate(entities=[entity])
+
+
+def _cubes(boxes: Boxes3D) -> list[Any]:
+    from foxglove.messages import CubePrimitive, Pose, Quaternion, Vector3
+
+    out = []
+    for (x, y, z, length, width, height, yaw), label in zip(boxes.boxes.tolist(), boxes.labels.tolist()):
+        turn = Quaternion(x=0.0, y=0.0, z=float(np.sin(yaw / 2)), w=float(np.cos(yaw / 2)))
+        pose = Pose(position=Vector3(x=x, y=y, z=z), orientation=turn)
+        out.append(
+            CubePrimitive(pose=pose, size=Vector3(x=length, y=width, z=height), color=_color(color_of(label), 0.5))
+        )
+    return out
 
 
 def _joins(graph: LaneGraph) -> Iterable[np.ndarray]:

@@ -2,6 +2,7 @@
 
 from perception.geometry.camera import Camera
 from perception.structures.boxes2d import Boxes2D
+from perception.structures.boxes3d import Boxes3D
 from perception.structures.frame import Calibration, Fault, Frame, PointCloud, Provenance
 from perception.structures.grids import BevGrid, DensityMap
 from perception.structures.lanes2d import GroundLane, Lanes2D
@@ -12,6 +13,7 @@ __all__ = [
     "LINE_TYPES",
     "BevGrid",
     "Boxes2D",
+    "Boxes3D",
     "Calibration",
     "Camera",
     "DensityMap",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from perception.structures import BevGrid, LaneGraph, LaneSegments, Result
+from perception.structures import BevGrid, Boxes3D, LaneGraph, LaneSegments, Result
 from perception.viz import draw
 from perception.viz.colors import AREA, Color, color_of, heat_colors
 
@@ -68,7 +68,7 @@ def bev_picture(result: Result, view: BevView | None = None) -> np.ndarray:
     """Picture of a result in the ego frame.
 
     Args:
-        result: ``BevGrid``, ``LaneSegments`` or ``LaneGraph``; any other kind gives an empty plane.
+        result: ``BevGrid``, ``Boxes3D``, ``LaneSegments`` or ``LaneGraph``; any other kind gives an empty plane.
         view: Window; None takes the extent of a grid, else 10 m behind to 60 m ahead.
 
     Returns:
@@ -85,6 +85,8 @@ def bev_picture(result: Result, view: BevView | None = None) -> np.ndarray:
         image = _lane_segments(image, result, view)
     elif isinstance(result, LaneGraph):
         image = _lane_graph(image, result, view)
+    elif isinstance(result, Boxes3D):
+        image = _boxes(image, result, view)
     return view.with_ego(image)
 
 
@@ -139,6 +141,17 @@ def _lane_graph(image: np.ndarray, graph: LaneGraph, view: BevView) -> np.ndarra
     image = draw.polylines(image, joins, [(255, 255, 255)], 1)
     ends = [line[[0, -1]] for line in graph.centerlines]
     return draw.dots(image, view.pixels(np.concatenate(ends)), _EGO, 2) if ends else image
+
+
+def _boxes(image: np.ndarray, result: Boxes3D, view: BevView) -> np.ndarray:
+    """Outlines with a line from the middle to the front, and the way of one second."""
+    for corners, box, speed, label in zip(result.corners(), result.boxes, result.velocities, result.labels.tolist()):
+        front = corners[:2].mean(0)
+        lines = [corners[[0, 1, 2, 3, 0]], np.stack([box[:3], front])]
+        image = draw.polylines(image, _all(view, lines), [color_of(label)], 1)
+        way = np.stack([front[:2], front[:2] + speed])
+        image = draw.polylines(image, [view.pixels(way)], [(255, 255, 255)], 1, 0.7)
+    return image
 
 
 def _arrows(image: np.ndarray, lines: Iterable[np.ndarray], view: BevView) -> np.ndarray:

@@ -8,7 +8,18 @@ from typing import Any
 import numpy as np
 
 from perception.errors import UnknownNameError
-from perception.structures import BevGrid, Boxes2D, Camera, DensityMap, LaneGraph, Lanes2D, LaneSegments, Result
+from perception.structures import (
+    BevGrid,
+    Boxes2D,
+    Boxes3D,
+    Camera,
+    DensityMap,
+    LaneGraph,
+    Lanes2D,
+    LaneSegments,
+    Result,
+)
+from perception.structures.boxes3d import EDGES
 from perception.viz import draw
 from perception.viz.bev import bev_picture, inset
 from perception.viz.colors import AREA, color_of
@@ -47,7 +58,8 @@ def summary(result: Result) -> str:
     """A few words on what was found, such as ``4 lanes``."""
     if isinstance(result, DensityMap):
         return f"{result.count:.1f} people"
-    nouns = {"lanes_2d": "lane", "lane_segments": "segment", "lane_graph": "centerline", "boxes_2d": "box"}
+    nouns = {"lanes_2d": "lane", "lane_segments": "segment", "lane_graph": "centerline"}
+    nouns |= {"boxes_2d": "box", "boxes_3d": "box"}
     if result.KIND not in nouns:
         return result.KIND
     count, noun = len(result), nouns[result.KIND]  # type: ignore[arg-type]
@@ -98,6 +110,20 @@ def _boxes_2d(image: np.ndarray, result: Boxes2D, camera: Camera | None) -> np.n
     colors = [color_of(label) for label in result.labels.tolist()]
     corners = result.boxes * np.tile(_scale(image, result.image_size), 2)
     return draw.boxes(image, corners, labels, colors or [color_of(0)], _width(image))
+
+
+def _boxes_3d(image: np.ndarray, result: Boxes3D, camera: Camera | None) -> np.ndarray:
+    """Edges of the boxes, thicker at the front; boxes in the world frame need their pose and are shown from above."""
+    if camera is None or camera.ego_from_camera is None or result.frame_id != "ego":
+        return inset(image, bev_picture(result))
+    out = image
+    corners = result.corners()
+    for label in np.unique(result.labels).tolist():
+        chosen = corners[result.labels == label]
+        for thick, edges in ((2, EDGES[:1] + EDGES[4:5]), (1, EDGES)):
+            lines = [project_line(box[list(edge)], camera) for box in chosen for edge in edges]
+            out = draw.polylines(out, lines, [color_of(label)], max(1, _width(image) - 1) * thick, 0.9)
+    return out if len(result) else image.copy()
 
 
 def _density_map(image: np.ndarray, result: DensityMap, camera: Camera | None) -> np.ndarray:
@@ -158,6 +184,7 @@ def _projected(lines: Iterable[np.ndarray], camera: Camera) -> list[np.ndarray]:
 _DRAWERS: dict[str, Callable[[np.ndarray, Any, Camera | None], np.ndarray]] = {
     "lanes_2d": _lanes_2d,
     "boxes_2d": _boxes_2d,
+    "boxes_3d": _boxes_3d,
     "density_map": _density_map,
     "bev_grid": _bev_grid,
     "lane_segments": _lane_segments,

@@ -20,6 +20,7 @@ from perception.sinks.mcap_file import McapFile, join, read_messages
 from perception.structures import (
     BevGrid,
     Boxes2D,
+    Boxes3D,
     Calibration,
     Camera,
     DensityMap,
@@ -73,6 +74,7 @@ def all_results() -> dict[str, Any]:
         "crowd": DensityMap("front", (64, 48), np.full((6, 8), 0.25), 8.0, [[3.0, 4.0]]),
         "segments": segment,
         "graph": LaneGraph("ego", (line, line + 3), [1.0, 1.0], signs, [[0, 1], [0, 0]], [[1.0], [0.0]]),
+        "cars": Boxes3D("ego", [[9, 1, 0.8, 4, 2, 1.6, np.pi / 2]], [1], [0], ("car",), [[5, 0]], [3]),
         "bev": BevGrid("ego", (0, 4), (-1, 2), 0.5, {"semantics": np.arange(48).reshape(8, 6)}, ("road",)),
     }
 
@@ -228,6 +230,8 @@ def test_predictions_have_the_documented_channels(predictions: dict[str, list[tu
         "/perception/graph/lane_graph": "perception.Result",
         "/perception/graph/annotations": "foxglove.ImageAnnotations",
         "/perception/graph/scene": "foxglove.SceneUpdate",
+        "/perception/cars/boxes_3d": "perception.Result",
+        "/perception/cars/scene": "foxglove.SceneUpdate",
         "/perception/bev/bev_grid": "perception.Result",
         "/perception/bev/grid": "foxglove.Grid",
     }
@@ -281,6 +285,12 @@ def test_grid_cells_keep_their_place(predictions: dict[str, list[tuple[Any, Any,
         at = int((y - message.pose.position.y) / message.cell_size.y), int((x - message.pose.position.x) / 0.5)
         assert values[at] == result.layers["semantics"][row, column]
     assert message.row_stride == 4 * message.column_count
+
+
+def test_boxes_in_space_are_cubes(predictions: dict[str, list[tuple[Any, Any, Any]]]) -> None:
+    (cube,) = predictions["/perception/cars/scene"][0][2].entities[0].cubes
+    assert (cube.pose.position.x, cube.pose.position.y, cube.size.x, cube.size.y) == (9, 1, 4, 2)
+    assert (cube.pose.orientation.z, cube.pose.orientation.w) == pytest.approx((0.5**0.5, 0.5**0.5))
 
 
 def test_empty_results_clear_the_view(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from perception.geometry.transforms import CAMERA_AXES_IN_EGO, invert_pose
 from perception.structures import (
     BevGrid,
     Boxes2D,
+    Boxes3D,
     Calibration,
     DensityMap,
     Fault,
@@ -35,6 +36,10 @@ EXAMPLES = [
     LaneSegments("ego", (PATH,), (PATH + 1,), (PATH - 1,), [[1, 2]], [0.5], [[0.0]], (PATH,), [1], [0.7]),
     LaneGraph("ego", (PATH, PATH), [1, 0.5], BOXES, np.eye(2), np.ones((2, 2))),
     LaneGraph("ego"),
+    Boxes3D(
+        "ego", [[5, 1, 0.8, 4.5, 1.8, 1.6, 0.5]] * 2, [1, 0.5], [1, 0], ("car", "person"), [[1, 2], [0, 0]], [7, 9]
+    ),
+    Boxes3D("world", [], [], [], ("car",)),
 ]
 
 
@@ -65,6 +70,11 @@ def test_unknown_kind_and_wrong_keys_are_named():
         (lambda: Lanes2D("f", (1, 1), ([[1, 2, 3], [1, 2, 3]],)), r"expected shape \(N, 2\), found \(2, 3\)"),
         (lambda: Lanes2D("f", (1, 1), (LINE,), [1, 2]), r"scores: expected shape \(1\), found \(2,\)"),
         (lambda: Boxes2D("f", (1, 1), [[0, 0, 1, 1]], [1], [3], ("a",)), r"expected 0..0, found 3..3"),
+        (lambda: Boxes3D("front", [], [], [], ()), "expected 'ego' or 'world', found 'front'"),
+        (lambda: Boxes3D("ego", [[0, 0, 0, 1, 1, 1]], [1], [0], ("a",)), r"expected shape \(N, 7\), found \(1, 6\)"),
+        (lambda: Boxes3D("ego", [[0, 0, 0, -1, 1, 1, 0]], [1], [0], ("a",)), "expected sizes of 0 or more, found -1"),
+        (lambda: Boxes3D("ego", [[0] * 7], [1], [2], ("a",)), r"expected 0..0, found 2..2"),
+        (lambda: Boxes3D("ego", [[0] * 7], [1], [0], ("a",), [[1, 2]] * 2), r"velocities: expected shape \(1, 2\)"),
         (lambda: BevGrid("ego", (0, 1), (0, 1), 0.5, {"a": np.zeros((3, 2))}), r"expected shape \(2, 2\)"),
         (lambda: LaneSegments("ego", (PATH,)), "expected 1 left and right boundaries, found 0 and 0"),
         (lambda: PointCloud(np.zeros((2, 4))), r"expected shape \(N, 3\), found \(2, 4\)"),
@@ -147,3 +157,16 @@ def test_pose_interpolation_is_linear_and_clamped():
 
 def test_resample_spaces_points_by_arc_length():
     np.testing.assert_allclose(resample([[0, 0], [0, 0], [4, 0], [4, 4]], 5), [[0, 0], [2, 0], [4, 0], [4, 2], [4, 4]])
+
+
+def test_corners_and_frames_of_boxes_in_space():
+    car = Boxes3D("ego", [[10, 2, 1, 4, 2, 1.5, np.pi / 2]], [1], [0], ("car",), [[0, 3]])
+    corners = car.corners()[0]
+    assert np.allclose(corners[0], [9, 4, 0.25]) and np.allclose(corners[1], [11, 4, 0.25])  # front left, front right
+    assert np.allclose(corners[4:], corners[:4] + [0, 0, 1.5])
+    pose = make_pose(rotation_from_euler(0, 0, np.pi / 2), [100, 0, 0])
+    world = car.moved(pose, "world")
+    assert np.allclose(world.boxes, [[98, 10, 1, 4, 2, 1.5, -np.pi]]) or np.allclose(world.boxes[0, 6], np.pi)
+    assert np.allclose(world.velocities, [[-3, 0]], atol=1e-6) and world.track_ids.tolist() == [-1]
+    back = world.moved(invert_pose(pose), "ego")
+    assert np.allclose(back.boxes, car.boxes, atol=1e-5) and np.allclose(back.corners(), car.corners(), atol=1e-5)

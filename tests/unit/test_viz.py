@@ -14,6 +14,7 @@ from perception.geometry.transforms import CAMERA_AXES_IN_EGO
 from perception.structures import (
     BevGrid,
     Boxes2D,
+    Boxes3D,
     Calibration,
     Camera,
     DensityMap,
@@ -87,6 +88,7 @@ EMPTY: list[Result] = [
     DensityMap("front", (640, 360), np.zeros((36, 64)), 10.0),
     LaneSegments("ego"),
     LaneGraph("ego"),
+    Boxes3D("ego", [], [], [], ("car",)),
     BevGrid("ego", (0, 10), (-5, 5), 0.5, {}),
 ]
 
@@ -249,6 +251,24 @@ def test_lane_graph_links_elements_to_lanes() -> None:
     linked = draw_result(image, graph(), camera())
     lone = LaneGraph("ego", graph().centerlines, np.ones(2), graph().elements, np.eye(2)[::-1], np.zeros((2, 1)))
     assert (linked != draw_result(image, lone, camera())).any()
+
+
+def test_boxes_in_space_follow_the_projection() -> None:
+    view, image = camera(), np.zeros((360, 640, 3), np.uint8)
+    car = Boxes3D("ego", [[15.0, 1.0, 0.8, 4.0, 1.8, 1.6, 0.2]], [1.0], [0], ("car",), [[5.0, 0.0]])
+    out = draw_result(image, car, view)
+    uv, valid = view.project_ego(car.corners()[0])
+    shown = np.argwhere(out.any(2))[:, ::-1]
+    assert valid.all() and all(np.abs(shown - corner).max(1).min() <= 2 for corner in uv)
+    assert shown.min(0) == pytest.approx(uv.min(0), abs=4) and shown.max(0) == pytest.approx(uv.max(0), abs=4)
+    window = BevView((0.0, 30.0), (-10.0, 10.0), 8.0)
+    added = bev_picture(car, window).astype(int) - bev_picture(LaneGraph("ego"), window)
+    rows = np.nonzero(np.abs(added).max(2) > 20)[0]
+    way = window.pixels(np.array([[13.0, 1.0], [22.0, 1.4]]))  # of the rear, and of where the front is a second later
+    assert rows.min() == pytest.approx(way[1, 1], abs=4) and rows.max() == pytest.approx(way[0, 1], abs=4)
+    lost = Boxes3D("world", car.boxes, car.scores, car.labels, car.class_names)
+    assert draw_result(image, lost, view)[-20:, -20:].any()  # no pose: from above, in the corner
+    assert summary(car) == "1 box"
 
 
 def test_ego_results_without_a_pose_become_an_inset() -> None:
