@@ -346,7 +346,7 @@ def test_our_parts_take_the_place_of_mmengines(tmp_path):
     assert prepared.optim_wrapper.type == "GuardedOptimWrapper"
     assert prepared.train_cfg.type == "EpochLoop" and "by_epoch" not in prepared.train_cfg
     assert prepared.train_dataloader.sampler.type == "EpochSampler"
-    assert [hook.type for hook in prepared.custom_hooks] == ["DataWait", "RunFolder", "EarlyStop"]
+    assert [hook.type for hook in prepared.custom_hooks] == ["DataWait", "RunFolder", "ProgressBar", "EarlyStop"]
     assert [backend.type for backend in prepared.visualizer.vis_backends] == [
         "LocalVisBackend",
         "TensorboardVisBackend",
