@@ -9,5 +9,12 @@ model = dict(
     sample_count=81,
 )
 train_dataloader = dict(dataset=dict(targets=dict(stride=4, sample_count=81)))
-published = dict(value=79.63, metric="F1@0.5", version="culane", source="README of github.com/Wolfwjs/GANet")
+published = dict(
+    value=79.63,
+    metric="F1@0.5",
+    version="culane",
+    source="README of github.com/Wolfwjs/GANet",
+    page="https://github.com/Wolfwjs/GANet",
+    keys="f3c5ca9551439c1a",
+)
 tiny_overrides = {"model.backbone.depth": 50, "model.neck.in_channels": (32, 64, 128, 256)}

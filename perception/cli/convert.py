@@ -31,7 +31,9 @@ class ConversionReport:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--config", required=True, help="the config whose model the weights are for")
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--config", help="the config whose model the weights are for")
+    target.add_argument("--plugin", help="find that config among those of this plugin, by the names of the tensors")
     parser.add_argument("--out", type=Path, help="default: beside the checkpoint")
     parser.add_argument("--trust", action="store_true", help="allow full unpickling; it can execute code from the file")
 
@@ -41,13 +43,30 @@ def run(args: argparse.Namespace) -> int:
     out = args.out or args.checkpoint.with_suffix(".safetensors")
     if out.exists() and out.samefile(args.checkpoint):
         raise PerceptionError(f"{out}: expected another file to write to than the checkpoint; name one with --out")
-    report = convert_checkpoint(args.checkpoint, args.config, out, args.trust)
+    config = args.config or _config_of(args.plugin, args.checkpoint, args.trust)
+    report = convert_checkpoint(args.checkpoint, config, out, args.trust)
     for label, keys in (("unused", report.unused), ("missing", report.missing)):
         print(f"{label}: {len(keys)}" + "".join(f"\n  {key}" for key in keys))
-    print(f"wrote {report.written} tensors to {out}\nnext:\n  perception test {args.config} {out}")
-    if command := _run_command(args.config, out):
+    print(f"wrote {report.written} tensors to {out}\nnext:\n  perception test {config} {out}")
+    if command := _run_command(config, out):
         print(f"  {command}")
     return 0
+
+
+def _config_of(plugin: str, checkpoint: Path, trust: bool) -> str:
+    """The first config of a plugin that a checkpoint fits, published ones first."""
+    from perception.engine.config import load_config
+    from perception.engine.keys import matching_config
+    from perception.plugin import load
+
+    contents = {name: load_config(name) for name in load(plugin).configs}
+    names = sorted(
+        (name for name, content in contents.items() if "model" in content),
+        key=lambda name: "published" not in contents[name],
+    )
+    config = matching_config(checkpoint, names, trust)
+    print(f"config: {config}")
+    return config
 
 
 def _run_command(config: str, weights: Path) -> str:

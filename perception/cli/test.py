@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--save-results", type=Path, metavar="DIR", help="also write the predictions to DIR")
     parser.add_argument("--from-results", type=Path, metavar="DIR", help="score predictions that were saved; no model")
     parser.add_argument("--trust", action="store_true", help="unpickle a checkpoint that holds more than tensors")
+    parser.add_argument("--launcher", choices=("none", "pytorch", "slurm"), default="none")
     parser.add_argument("--work-dir", type=Path, help="folder for logs (default: work_dirs/<config name>)")
     parser.add_argument("--threads", type=int, help="intra-op threads of torch")
     parser.add_argument("--cfg-options", nargs="+", metavar="KEY=VALUE", help="override dotted config keys")
@@ -24,6 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate."""
+    from mmengine.dist import is_main_process
+
     from perception.engine.config import load_config, parse_options
     from perception.engine.evaluate import evaluate, score_results
     from perception.engine.train import TrainOptions
@@ -35,8 +38,10 @@ def run(args: argparse.Namespace) -> int:
     if args.from_results:
         scores = score_results(config, args.from_results)
     else:
-        options = TrainOptions(work_dir=args.work_dir, threads=args.threads)
+        options = TrainOptions(work_dir=args.work_dir, threads=args.threads, launcher=args.launcher)
         scores = evaluate(config, args.weights, options, args.save_results, args.trust)
+    if not is_main_process():
+        return 0
     published = config.get("published")
     print(f"{'metric':<28} {'yours':>10}" + (f" {'published':>12}" if published else ""))
     beside = matching(scores, published) if published else None

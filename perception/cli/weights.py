@@ -27,6 +27,7 @@ def run(args: argparse.Namespace) -> int:
 def _list(args: argparse.Namespace) -> int:
     from perception.engine.checkpoint import find_weights, weights_meta
     from perception.engine.config import load_config, packaged_configs
+    from perception.engine.keys import expected_keys, keys_digest
     from perception.plugin import discover
 
     shipped, published = [], []
@@ -40,7 +41,8 @@ def _list(args: argparse.Namespace) -> int:
     for name in packaged_configs():
         entry = load_config(name).get("published")
         if entry:
-            published.append({"config": name, **entry, "keys": len(expected_keys(name))})
+            keys = expected_keys(name)
+            published.append({"config": name, **entry, "tensors": len(keys), "keys": keys_digest(keys)})
     if args.json:
         print(json.dumps({"shipped": shipped, "published": published}, indent=1))
         return 0
@@ -50,11 +52,14 @@ def _list(args: argparse.Namespace) -> int:
     print("published (download them yourself, then `perception convert FILE --config CONFIG`):")
     for row in published:
         print(f"  {row['config']}\n    {row['metric']} {row['value']}; origin: {row.get('page', row['source'])}")
-        print(f"    licence: {row.get('licence', 'see the origin')}; expects {row['keys']} tensors")
+        licence = row.get("licence", "see the origin")
+        print(f"    licence: {licence}; expects {row['tensors']} tensors, digest {row['keys']}")
     return 0
 
 
 def _keys(args: argparse.Namespace) -> int:
+    from perception.engine.keys import expected_keys
+
     keys = expected_keys(args.config)
     if args.out:
         args.out.write_text(json.dumps(keys, indent=1))
@@ -62,18 +67,3 @@ def _keys(args: argparse.Namespace) -> int:
     else:
         print("\n".join(f"{name}  {tuple(shape)}" for name, shape in keys.items()))
     return 0
-
-
-def expected_keys(config: str) -> dict[str, list[int]]:
-    """Name and shape of every tensor of a config's model; built on the ``meta`` device, without memory."""
-    import torch
-    from mmengine.registry import init_default_scope
-
-    from perception.engine.config import load_config
-    from perception.registry import MODELS
-
-    content = load_config(config)
-    init_default_scope(content.get("default_scope", "perception"))
-    with torch.device("meta"):
-        model = MODELS.build(content.model)
-    return {name: list(tensor.shape) for name, tensor in model.state_dict().items()}

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import torch
 from mmengine import registry as mm_registry
@@ -72,7 +73,8 @@ def apply_engine(config: Config, amp: str | None = None, trackers: tuple[str, ..
     if checkpoint["type"] == "CheckpointHook":
         checkpoint["type"] = "Checkpoints"
     config.default_hooks = {**own, "checkpoint": checkpoint}
-    added = [{"type": "DataWait"}, {"type": "RunFolder"}, {"type": "ProgressBar"}]
+    added: list[dict[str, Any]] = [{"type": "DataWait"}, {"type": "RunFolder"}, {"type": "ProgressBar"}]
+    added.append({"type": "FrozenGuard", "loaded": bool(config.get("load_from"))})
     if config.get("load_from"):
         added.append({"type": "InitialWeights", "weights": config.load_from})
         config.load_from = None
@@ -115,7 +117,7 @@ def resolve_data(config: Config, parts: tuple[str, ...]) -> None:
 
 @contextmanager
 def explain_build_errors(config: Config) -> Iterator[None]:
-    """Turn mmengine's errors about unknown types and wrong arguments into ones that name the config and the fix."""
+    """Turn mmengine's errors about unknown types, wrong arguments and absent files into ones that name the fix."""
     try:
         yield
     except KeyError as error:
@@ -129,6 +131,12 @@ def explain_build_errors(config: Config) -> Iterator[None]:
         if found is None:
             raise
         raise PerceptionError(f"{config.filename}: {found.group(1)}: {found.group(2)}") from error
+    except (URLError, FileNotFoundError) as error:
+        if isinstance(error, FileNotFoundError) and "can not be found" not in str(error):  # mmengine's loader says that
+            raise
+        cache = Path(torch.hub.get_dir()) / "checkpoints"
+        advice = f"pretrained weights that must be downloaded belong into {cache}; others are given by their path"
+        raise PerceptionError(f"{config.filename}: {error}; {advice}") from error
 
 
 def _choose_optim_wrapper(wrapper: Any, amp: str | None) -> None:

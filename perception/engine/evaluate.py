@@ -8,11 +8,14 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
+from mmengine.model import is_model_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from perception.engine.checkpoint import file_sha256, find_weights, load_weights
 from perception.engine.defaults import check_keys, explain_build_errors, resolve_data
+from perception.engine.distributed import join_group
+from perception.engine.loop import explain_step_errors
 from perception.engine.results import read_results
 from perception.engine.train import TrainOptions, common
 from perception.errors import PerceptionError
@@ -52,10 +55,12 @@ def evaluate(
         header = {"config": str(config.filename or ""), "weights": file.name, "sha256": file_sha256(file)}
         header["version"] = __version__
         config.custom_hooks.append({"type": "SaveResults", "folder": str(save_results), "header": header})
+    join_group(config)
     with explain_build_errors(config):
         runner = Runner.from_cfg(config)
-    load_weights(runner.model, weights, trust)
-    return {key: float(value) for key, value in runner.test().items()}
+    load_weights(runner.model.module if is_model_wrapper(runner.model) else runner.model, weights, trust)
+    with explain_step_errors(config, "test"):
+        return {key: float(value) for key, value in runner.test().items()}
 
 
 def score_results(config: Config, folder: Path) -> dict[str, float]:

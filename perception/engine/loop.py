@@ -63,7 +63,8 @@ class EpochLoop(EpochBasedTrainLoop):
         due = self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs
         whole = self._iter == self._epoch * len(self.dataloader)
         if self.runner.val_loop is not None and self._epoch >= self.val_begin and due and whole:
-            self.runner.val_loop.run()
+            with explain_step_errors(self.runner.cfg, "val"):
+                self.runner.val_loop.run()
 
     def _skip(self, batches: int) -> None:
         begin_within(self.dataloader, self._epoch, batches)
@@ -107,7 +108,8 @@ class IterationLoop(IterBasedTrainLoop):
         self._decide_current_val_interval()
         due = self._iter % self.val_interval == 0 or self._iter == self._max_iters
         if self.runner.val_loop is not None and self._iter >= self.val_begin and due:
-            self.runner.val_loop.run()
+            with explain_step_errors(self.runner.cfg, "val"):
+                self.runner.val_loop.run()
 
 
 def begin_within(dataloader: Any, epoch: int, batches: int) -> None:
@@ -127,8 +129,13 @@ def begin_within(dataloader: Any, epoch: int, batches: int) -> None:
 
 
 @contextmanager
-def explain_step_errors(config: Any) -> Iterator[None]:
-    """Turn the errors of loading and stepping that users can mend into `PerceptionError`."""
+def explain_step_errors(config: Any, part: str = "train") -> Iterator[None]:
+    """Turn the errors of loading and stepping that users can mend into `PerceptionError`.
+
+    Args:
+        config: Of the run.
+        part: Whose batches these are: ``train``, ``val`` or ``test``.
+    """
     try:
         yield
     except PerceptionError as error:
@@ -137,32 +144,35 @@ def explain_step_errors(config: Any) -> Iterator[None]:
             raise
         raise PerceptionError(found.group(1).strip()) from error  # a worker's traceback came along
     except (MemoryError, torch.OutOfMemoryError) as error:
-        raise PerceptionError(_memory_advice(config, error)) from error
+        raise PerceptionError(_memory_advice(config, part, error)) from error
     except RuntimeError as error:
         if any(text in str(error) for text in _MEMORY):
-            raise PerceptionError(_memory_advice(config, error)) from error
+            raise PerceptionError(_memory_advice(config, part, error)) from error
         if _WORKER.search(str(error)):
-            raise PerceptionError(_worker_advice(config, error)) from error
+            raise PerceptionError(_worker_advice(config, part, error)) from error
         raise
 
 
-def _memory_advice(config: Any, error: BaseException) -> str:
-    batch = int(config.train_dataloader.batch_size)
-    count = int(config.optim_wrapper.get("accumulative_counts", 1))
+def _memory_advice(config: Any, part: str, error: BaseException) -> str:
+    batch = int(config[f"{part}_dataloader"].get("batch_size") or 1)
     first = (str(error).splitlines() or [type(error).__name__])[0]
+    where = f"a {part} step ran out of memory ({first}) at batch size {batch}"
     if batch == 1:
-        return f"a training step ran out of memory ({first}) at batch size 1: reduce the input size or try --amp"
-    options = f"train_dataloader.batch_size={(batch + 1) // 2} optim_wrapper.accumulative_counts={2 * count}"
-    return (
-        f"a training step ran out of memory ({first}) at batch size {batch}: "
-        f"try --cfg-options {options} (the same effective batch), or --amp; --resume goes on from the last checkpoint"
-    )
+        return f"{where}: reduce the input size" + " or try --amp" * (part == "train")
+    options = f"{part}_dataloader.batch_size={(batch + 1) // 2}"
+    if part == "test":
+        return f"{where}: try --cfg-options {options}"
+    if part == "train":
+        count = int(config.optim_wrapper.get("accumulative_counts", 1))
+        options += f" optim_wrapper.accumulative_counts={2 * count} (the same effective batch), or --amp"
+    return f"{where}: try --cfg-options {options}; --resume goes on from the last checkpoint"
 
 
-def _worker_advice(config: Any, error: BaseException) -> str:
-    workers = config.train_dataloader.get("num_workers", 0)
-    return (
+def _worker_advice(config: Any, part: str, error: BaseException) -> str:
+    workers = int(config[f"{part}_dataloader"].get("num_workers", 0))
+    advice = (
         f"a data worker died ({str(error).splitlines()[0]}). Usually the system killed it for lack of memory or of "
-        f"space in /dev/shm: try --cfg-options train_dataloader.num_workers={max(0, int(workers) // 2)} "
-        "(0 loads in the main process and shows errors as they are); --resume goes on from the last checkpoint"
+        f"space in /dev/shm: try --cfg-options {part}_dataloader.num_workers={max(0, workers // 2)} "
+        "(0 loads in the main process and shows errors as they are)"
     )
+    return advice + "; --resume goes on from the last checkpoint" * (part != "test")

@@ -7,6 +7,8 @@ the last digit. The first line says what made them.
 from __future__ import annotations
 
 import base64
+import contextlib
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.dist import barrier, get_dist_info
 from mmengine.hooks import Hook
 from mmengine.structures import BaseDataElement
 
@@ -42,11 +45,11 @@ class SaveResults(Hook):
         self.header = {"format": FORMAT, **(header or {})}
 
     def before_test(self, runner: Any) -> None:
-        """Begin a new file."""
+        """Begin a new file, one for each process."""
+        self.rank, self.world_size = get_dist_info()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.header["dataset_meta"] = _pack(getattr(runner.test_loop.dataloader.dataset, "metainfo", {}))
-        self._file = open(self.path.with_suffix(".part"), "w")  # noqa: SIM115 - closed in after_test
-        self._file.write(json.dumps(self.header) + "\n")
+        self._file = open(self._part(self.rank), "w")  # noqa: SIM115 - closed in after_test
 
     def after_test_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Write the samples of one batch."""
@@ -54,9 +57,25 @@ class SaveResults(Hook):
             self._file.write(json.dumps(_pack(sample)) + "\n")
 
     def after_test(self, runner: Any) -> None:
-        """Finish the file; until now it had another name."""
+        """Put the samples of all processes into one file, in the order of the dataset; until now it did not exist."""
         self._file.close()
-        self.path.with_suffix(".part").replace(self.path)
+        barrier()
+        if self.rank:
+            return
+        parts = [self._part(rank) for rank in range(self.world_size)]
+        whole = self.path.with_suffix(".whole")
+        with contextlib.ExitStack() as stack:
+            target = stack.enter_context(open(whole, "w"))
+            target.write(json.dumps(self.header) + "\n")
+            files = [stack.enter_context(open(part)) for part in parts]
+            turns = (line for turn in itertools.zip_longest(*files) for line in turn if line is not None)
+            target.writelines(itertools.islice(turns, len(runner.test_loop.dataloader.dataset)))
+        whole.replace(self.path)
+        for part in parts:
+            part.unlink()
+
+    def _part(self, rank: int) -> Path:
+        return self.path.with_suffix(f".part{rank}")
 
 
 def read_results(folder: str | Path) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,12 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import is_distributed
 from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 
 from perception.engine.checkpoint import file_sha256, load_state, save_weights
 from perception.engine.defaults import apply_engine, check_keys, explain_build_errors, resolve_data
+from perception.engine.distributed import join_group, world_size
 from perception.engine.hooks.checkpoints import MARKER, newest_checkpoint
 from perception.version import __version__
 
@@ -31,7 +30,7 @@ class TrainOptions:
     Attributes:
         work_dir: Run folder; ``work_dirs/<config name>`` when None.
         resume: Continue from the newest readable checkpoint of the run folder; begins anew when there is none.
-        launcher: ``none``, ``pytorch`` or ``slurm`` (mmengine's distributed launchers).
+        launcher: ``none``, ``pytorch`` or ``slurm`` (see `perception.engine.distributed`).
         seed: Overrides the config's seed.
         threads: Intra-op threads of torch; None leaves torch's choice.
         scale_lr: Scale the learning rate linearly with the effective batch.
@@ -89,8 +88,7 @@ def train(config: Config, options: TrainOptions | None = None) -> Path:
 
 def run_training(config: Config) -> Runner:
     """Train with a config that `prepare` has made; returns the runner as it ended."""
-    if config.launcher == "pytorch" and not torch.cuda.is_available():
-        _distribute_on_cpu(config)
+    join_group(config)
     with explain_build_errors(config):
         runner = Runner.from_cfg(config)
         runner.train()
@@ -133,15 +131,6 @@ def export_weights(runner: Runner, path: Path, config: Config) -> Path:
     return path
 
 
-def _distribute_on_cpu(config: Config) -> None:
-    """What mmengine does with one GPU for each process, for processes without any."""
-    if not is_distributed():
-        torch.distributed.init_process_group("gloo")
-    unused = bool(config.get("find_unused_parameters", False))
-    wrapper = {"type": "MMDistributedDataParallel", "broadcast_buffers": False, "device_ids": None}
-    config.setdefault("model_wrapper_cfg", {**wrapper, "find_unused_parameters": unused})
-
-
 def _last_checkpoint(folder: Path) -> Path | None:
     marker = folder / MARKER
     if not marker.is_file():
@@ -152,15 +141,9 @@ def _last_checkpoint(folder: Path) -> Path | None:
 
 def _scale_learning_rate(config: Config) -> None:
     batch = int(config.train_dataloader.batch_size)
-    batch *= int(config.optim_wrapper.get("accumulative_counts", 1)) * _world_size(config.launcher)
+    batch *= int(config.optim_wrapper.get("accumulative_counts", 1)) * world_size(config.launcher)
     factor = batch / int(config.base_batch_size)
     optimizer: Mapping[str, Any] = config.optim_wrapper.optimizer
     if not math.isclose(factor, 1.0):
         config.optim_wrapper.optimizer.lr = optimizer["lr"] * factor
     print(f"batch {batch} (base {config.base_batch_size}), learning rate {optimizer['lr']:.3g}", flush=True)
-
-
-def _world_size(launcher: str) -> int:
-    if launcher == "none":
-        return 1
-    return int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1)

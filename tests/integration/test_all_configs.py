@@ -22,6 +22,7 @@ from torch import Tensor
 
 from perception.engine.config import apply_options, load_config, packaged_configs
 from perception.engine.defaults import data_path
+from perception.engine.keys import expected_keys, keys_digest
 from perception.engine.run_info import datasets_of
 from perception.engine.train import TrainOptions, prepare
 from perception.errors import PerceptionError
@@ -41,6 +42,8 @@ def shrunken(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Config
     """The tiny copy of a config with data below `folder`, as the engine would run it."""
     monkeypatch.setenv("PERCEPTION_DATA", str(folder))
     config = load_config(name)
+    missing = [key for key in ("tiny_overrides", "tiny_data") if key not in config]
+    assert not missing, f"{name}: declares no {missing}, which this test needs (docs/training.md, last section)"
     apply_options(config, config.tiny_overrides)
     module, function = config.tiny_data.split(":")
     roots = {dataset["data_root"] for dataset in datasets_of(config.train_dataloader.dataset) if "data_root" in dataset}
@@ -56,6 +59,11 @@ def trainable(config: Config) -> tuple[Any, Any, dict]:
     wrapper = build_optim_wrapper(model, config.optim_wrapper)
     loader = Runner.build_dataloader(config.train_dataloader, seed=0)
     return model.train(), wrapper, next(iter(loader))
+
+
+def emptied(value: Tensor) -> Tensor:
+    """Nothing to see: no points in a table of points (N, C), darkness in anything else."""
+    return value[:0] if value.ndim == 2 else torch.zeros_like(value)
 
 
 def map_tensors(batch: Any, change: Any) -> Any:
@@ -84,7 +92,9 @@ def test_full_size_model_builds_without_memory(name: str):
     assert all(parameter.is_meta for parameter in model.parameters())
     assert sum(parameter.numel() for parameter in model.parameters()) > 0
     assert isinstance(config.base_batch_size, int) and config.base_batch_size > 0
-    assert "published" not in config or set(config.published) >= PUBLISHED
+    if "published" in config:
+        assert set(config.published) >= PUBLISHED
+        assert config.published.get("keys") in (None, keys_digest(expected_keys(name))), "not the published tensors"
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -97,6 +107,8 @@ def test_shrunken_copy_trains_and_predicts(name: str, tmp_path: Path, monkeypatc
     trained = [key for key, parameter in model.named_parameters() if not torch.equal(before[key], parameter)]
     assert trained, "the step changed no parameter"
 
+    dark = {**batch, "inputs": map_tensors(batch["inputs"], emptied)}
+    assert all(torch.isfinite(value) for value in model.train_step(dark, wrapper).values()) and wrapper.skipped == 0
     good = {key: value.clone() for key, value in model.state_dict().items()}
     model.train_step({**batch, "inputs": map_tensors(batch["inputs"], lambda x: x * float("nan"))}, wrapper)
     assert wrapper.skipped == 1
@@ -112,7 +124,7 @@ def test_shrunken_copy_trains_and_predicts(name: str, tmp_path: Path, monkeypatc
         ours, theirs = model.eval().val_step(seen), copy.eval().val_step(seen)
         assert len(ours) == len(theirs) == min(config.val_dataloader.batch_size, len(loader.dataset))
         assert repr(ours) == repr(theirs)
-        assert len(model.val_step({**seen, "inputs": map_tensors(seen["inputs"], torch.zeros_like)})) == len(ours)
+        assert len(model.val_step({**seen, "inputs": map_tensors(seen["inputs"], emptied)})) == len(ours)
         try:
             spoilt = model.val_step({**seen, "inputs": map_tensors(seen["inputs"], lambda x: x * float("nan"))})
         except PerceptionError as error:

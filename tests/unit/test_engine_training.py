@@ -6,7 +6,6 @@ import json
 import os
 import random
 import signal
-import uuid
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,102 +14,17 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
-from mmengine.model import BaseModel
 from mmengine.registry import PARAM_SCHEDULERS
-from torch.utils.data import Dataset
 
 from perception.engine.atomic import AtomicBackend
 from perception.engine.checkpoint import load_state, save_weights, weights_meta
 from perception.engine.config import load_config
 from perception.engine.defaults import data_path
 from perception.engine.hooks import DataWait, EarlyStop, newest_checkpoint
-from perception.engine.train import TrainOptions, prepare, run_training
+from perception.engine.train import TrainOptions, prepare
 from perception.errors import PerceptionError, UnknownNameError
-from perception.registry import DATASETS, METRICS, MODELS
-
-
-@MODELS.register_module()
-class ToyModel(BaseModel):
-    """A line with batch norm and dropout, so that every kind of state and randomness takes part."""
-
-    def __init__(self, fail: str = "", plain: bool = False) -> None:
-        super().__init__()
-        rest = [] if plain else [torch.nn.BatchNorm1d(8), torch.nn.Dropout(0.2)]
-        self.layers = torch.nn.Sequential(torch.nn.Linear(4, 8), *rest)
-        self.last = torch.nn.Linear(8, 1)
-        self.fail, self.calls = fail, 0
-
-    def forward(self, inputs, mode="tensor", **_):
-        self.calls += 1
-        if self.fail == "memory" and self.calls == 2:
-            raise RuntimeError(
-                "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
-            )
-        out = self.last(self.layers(inputs))
-        return {"loss": (out - inputs.sum(1, keepdim=True)).square().mean()} if mode == "loss" else [out.mean().item()]
-
-
-@DATASETS.register_module()
-class ToyDataset(Dataset):
-    """Random vectors; some may be NaN, missing or deadly."""
-
-    def __init__(self, size: int = 12, bad: tuple = (), kill: int = -1, data_root: str | None = None) -> None:
-        self.size, self.bad, self.kill, self.data_root = size, bad, kill, data_root
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __getitem__(self, index):
-        if index == self.kill:
-            os.kill(os.getpid(), signal.SIGKILL)
-        noise = np.float32(random.random())
-        values = torch.from_numpy(np.random.default_rng(index).normal(size=4)).float() + 0.1 * torch.randn(4)
-        return {"inputs": values * float("nan") if index in self.bad else values + noise}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _plain_configs():
-    """Leaves the text of configs as it is: formatting it for every checkpoint would take most of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **_: (text, False))
-        yield
-
-
-def config(**changes) -> Config:
-    content = Config(
-        {
-            "model": {"type": "ToyModel"},
-            "base_batch_size": 3,
-            "train_dataloader": {
-                "batch_size": 3,
-                "num_workers": 0,
-                "sampler": {"type": "DefaultSampler", "shuffle": True},
-                "collate_fn": {"type": "default_collate"},
-                "dataset": {"type": "ToyDataset"},
-            },
-            "train_cfg": {"by_epoch": True, "max_epochs": 3},
-            "optim_wrapper": {"optimizer": {"type": "SGD", "lr": 0.01, "momentum": 0.9}},
-            "randomness": {"seed": 3},
-            "experiment_name": uuid.uuid4().hex,
-            "log_level": "WARNING",
-        },
-        filename=__file__,
-    )
-    content.merge_from_dict(changes)
-    return content
-
-
-def run(folder: Path, resume: bool = False, amp: str | None = None, **changes):
-    options = TrainOptions(work_dir=folder, resume=resume, trackers=(), amp=amp)
-    return run_training(prepare(config(**changes), options))
-
-
-def weights(runner) -> list[torch.Tensor]:
-    return [value.clone() for value in runner.model.state_dict().values()]
-
-
-def same(one, other) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(weights(one), weights(other)))
+from perception.registry import DATASETS, METRICS
+from tests.fixtures.toy_training import ToyDataset, ToyModel, config, plain_configs, run, same, weights  # noqa: F401
 
 
 def test_a_batch_of_nan_is_skipped_and_leaves_no_trace(tmp_path, caplog):
@@ -233,9 +147,9 @@ def test_the_run_folder_tells_everything(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model.type": "ToyModle"}, "engine_training.py 'ToyModle': did you mean 'ToyModel'"),
+        ({"model.type": "ToyModle"}, "toy_training.py 'ToyModle': did you mean 'ToyModel'"),
         ({"train_dataloader.dataset.type": "ToyDatset"}, "did you mean 'ToyDataset'"),
-        ({"model.wdith": 3}, "engine_training.py: ToyModel: got an unexpected keyword argument 'wdith'"),
+        ({"model.wdith": 3}, "toy_training.py: ToyModel: got an unexpected keyword argument 'wdith'"),
         ({"train_dataloader.dataset.sise": 3}, "ToyDataset: got an unexpected keyword argument 'sise'"),
         ({"param_schedulers": []}, "unknown key 'param_schedulers': did you mean 'param_scheduler'"),
     ],
@@ -257,6 +171,18 @@ def test_memory_running_out_suggests_a_batch_of_the_same_effect(tmp_path):
     with pytest.raises(PerceptionError) as error:
         run(tmp_path, **{"model.fail": "memory", "train_dataloader.batch_size": 4})
     assert "train_dataloader.batch_size=2 optim_wrapper.accumulative_counts=2" in str(error.value)
+
+
+def test_memory_running_out_in_a_validation_names_its_batch(tmp_path):
+    loader = {"batch_size": 4, "num_workers": 0, "sampler": {"type": "DefaultSampler", "shuffle": False}}
+    loader |= {"collate_fn": {"type": "default_collate"}, "dataset": {"type": "ToyDataset"}}
+    changes = {
+        "val_dataloader": loader,
+        "val_cfg": {},
+        "val_evaluator": {"type": "DumpResults", "out_file_path": str(tmp_path / "x.pkl")},
+    }
+    with pytest.raises(PerceptionError, match=r"a val step ran out of memory .*val_dataloader\.batch_size=2; --resume"):
+        run(tmp_path, **changes, **{"model.fail": "val"})
 
 
 def test_a_dead_data_worker_is_explained(tmp_path):
@@ -346,7 +272,8 @@ def test_our_parts_take_the_place_of_mmengines(tmp_path):
     assert prepared.optim_wrapper.type == "GuardedOptimWrapper"
     assert prepared.train_cfg.type == "EpochLoop" and "by_epoch" not in prepared.train_cfg
     assert prepared.train_dataloader.sampler.type == "EpochSampler"
-    assert [hook.type for hook in prepared.custom_hooks] == ["DataWait", "RunFolder", "ProgressBar", "EarlyStop"]
+    added = ["DataWait", "RunFolder", "ProgressBar", "FrozenGuard", "EarlyStop"]
+    assert [hook.type for hook in prepared.custom_hooks] == added
     assert [backend.type for backend in prepared.visualizer.vis_backends] == [
         "LocalVisBackend",
         "TensorboardVisBackend",
@@ -411,24 +338,6 @@ def test_learning_rate_follows_the_published_schedule_of_ganet(data: str, epochs
         expected.append(regular * (1 - (1 - iteration / 100) * 0.9) if iteration < 100 else regular)
     found = learning_rates(f"lane_detection/ganet_small_{data}.py", iterations, batches)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
-
-
-# --- several processes ---
-
-
-def test_two_processes_equal_one_with_the_double_batch(tmp_path, in_processes):
-    changes = {"model.plain": True, "optim_wrapper.clip_grad": {"max_norm": 0.5}, "base_batch_size": 6}
-    single = run(tmp_path / "one", **changes, **{"train_dataloader.batch_size": 6})
-
-    def work() -> None:
-        options = TrainOptions(work_dir=tmp_path / "two", launcher="pytorch", trackers=())
-        run_training(prepare(config(experiment_name="two", **changes), options))
-
-    in_processes(2, work)
-    double = torch.load(newest_checkpoint(tmp_path / "two"), weights_only=False)
-    assert double["meta"]["iter"] == 6
-    for key, value in single.model.state_dict().items():
-        torch.testing.assert_close(double["state_dict"][key], value, rtol=1e-5, atol=1e-7)
 
 
 def test_training_starts_from_given_weights(tmp_path):

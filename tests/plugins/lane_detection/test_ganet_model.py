@@ -192,6 +192,18 @@ def test_the_convert_command_says_what_it_did_and_writes_nothing_that_does_not_f
     assert "cannot write" in capsys.readouterr().err
 
 
+def test_the_config_of_a_checkpoint_is_found_by_its_tensors(tmp_path: Path, capsys):
+    state = {**tiny().state_dict(), "head.unused": torch.zeros(1)}
+    torch.save({key: value for key, value in state.items() if "num_batches" not in key}, tmp_path / "published.pth")
+    assert main(["convert", str(tmp_path / "published.pth"), "--plugin", "lane_detection"]) == 0
+    told = capsys.readouterr().out
+    assert "config: lane_detection/ganet_tiny_sim.py" in told and "unused: 1\n  head.unused" in told
+    assert "perception test lane_detection/ganet_tiny_sim.py" in told and "perception run DRIVE --pipeline" in told
+    torch.save({"backbone.conv1.weight": torch.zeros(64, 3, 7, 7)}, tmp_path / "other.pth")
+    assert main(["convert", str(tmp_path / "other.pth"), "--plugin", "lane_detection"]) == 2
+    assert "fills none of" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["ganet_tiny_sim", "ganet_small_culane"])
 @pytest.mark.parametrize("size", [(1640, 590), (1000, 700)])
 def test_tensor_pipeline_equals_the_image_pipeline(name: str, size: tuple[int, int]):
