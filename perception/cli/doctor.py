@@ -24,7 +24,8 @@ HELP = (
 
 DISTRIBUTION = "perception-stack"
 EXTRAS: Mapping[str, Mapping[str, str]] = {
-    "viz": {"rerun": "rerun-sdk>=0.20"},
+    "viz": {"rerun": "rerun-sdk>=0.41,<0.50"},
+    "arrow": {"pyarrow": "pyarrow>=15"},
     "ray": {"ray": "ray>=2.40"},
     "export": {"onnx": "onnx>=1.16", "onnxruntime": "onnxruntime>=1.18"},
     "cuda": {"numba_cuda": "numba-cuda[cu13]>=0.20"},

@@ -12,6 +12,8 @@ from typing import Any
 from perception.engine.config import load_config, parse_options
 from perception.errors import PerceptionError
 from perception.runtime.config import PipelineConfig, parse_pipeline
+from perception.runtime.outputs import sink_options
+from perception.sinks.table import SINK_TABLE
 
 HELP = "run a pipeline on recorded drives"
 
@@ -33,8 +35,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--strict", action="store_true", help="stop with exit code 1 at the first fault")
     add("--device", help="cpu, cuda, cuda:1, ... for all stages (default: as in the config, normally auto)")
     add("--weights", action="append", default=[], metavar="[STAGE=]F", help="weights in place of the config's")
-    add("--sinks", type=_names, metavar="A,B", help="outputs: jsonl, video, mcap, png (default: as in the config)")
+    known = ", ".join(SINK_TABLE)
+    add("--sinks", type=_names, metavar="A,B", help=f"outputs: {known} (default: as in the config)")
+    add("--sink-options", nargs="+", metavar="SINK.K=V", help="change options of sinks, png.every=5")
     add("--copy-inputs", action="store_true", help="copy images, clouds and poses into the MCAP output")
+    add("--realtime", action="store_true", help="at the pace of the drive; drop frames that come while stages are busy")
+    add(
+        "--prefetch",
+        type=_count,
+        default=2,
+        metavar="N",
+        help="frames to read ahead in a thread (default: %(default)s)",
+    )
     add("--overwrite", action="store_true", help="replace an earlier run in the folder")
     add("--cfg-options", nargs="+", metavar="K=V", help="change config values, pipeline.stages.0.every=2")
 
@@ -61,6 +73,9 @@ def run(args: argparse.Namespace) -> int:
         overwrite=args.overwrite,
         sinks=args.sinks,
         copy_inputs=args.copy_inputs,
+        sink_options=sink_options(parse_options(args.sink_options)),
+        realtime=args.realtime,
+        prefetch=args.prefetch,
     )
     code = 0
     for drive, out in zip(args.drives, output_folders(args.drives, args.out)):
@@ -130,7 +145,10 @@ def _names(text: str) -> list[str]:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, found {text}")
-    return number
+    return _count(text, 1)
+
+
+def _count(text: str, minimum: int = 0) -> int:
+    if not text.isdecimal() or int(text) < minimum:
+        raise argparse.ArgumentTypeError(f"expected a whole number from {minimum}, found {text}")
+    return int(text)

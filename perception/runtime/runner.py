@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from itertools import chain, islice
 from pathlib import Path
@@ -18,15 +18,18 @@ from perception.errors import InputError, PerceptionError
 from perception.runtime.config import PipelineConfig
 from perception.runtime.executor import Executor, FrameOutput, SequentialExecutor
 from perception.runtime.graph import Graph
-from perception.runtime.outputs import ALIASES, build_sinks
+from perception.runtime.outputs import build_sinks
+from perception.runtime.prefetch import Prefetch
 from perception.runtime.preflight import obstacles
 from perception.runtime.progress import Progress, format_duration
+from perception.runtime.realtime import paced
 from perception.runtime.report import Thumbnails, build_report, describe_stages
 from perception.runtime.runlog import RunLog, RunStatistics
 from perception.runtime.state import RunState, drive_identity, file_digest
 from perception.sinks.base import Sink, resume_all
 from perception.sinks.report import write_report_html
 from perception.sinks.storage import dump_json, storage_errors, write_file
+from perception.sinks.table import SINK_TABLE
 from perception.sources import DriveSource, open_drive
 from perception.structures import Fault, Frame
 
@@ -55,6 +58,10 @@ class RunOptions:
         overwrite: Replace what an earlier run left in the folder instead of continuing it.
         sinks: Names of sinks in place of the config's, or None.
         copy_inputs: Put images, clouds and poses beside the results where a sink can.
+        sink_options: Sink -> its constructor keywords, before those of the config.
+        realtime: Deliver frames at the pace of the drive and drop those the stages are too slow for.
+        prefetch: Frames that are read ahead in another thread; 0 reads in turn with the stages.
+        dataset: Folder for what the drives of one call store together; None keeps it in the run's folder.
     """
 
     cameras: Mapping[str, str] = field(default_factory=dict)
@@ -67,6 +74,10 @@ class RunOptions:
     overwrite: bool = False
     sinks: Sequence[str] | None = None
     copy_inputs: bool = False
+    sink_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    realtime: bool = False
+    prefetch: int = 2
+    dataset: Path | None = None
 
 
 def run_drive(
@@ -142,7 +153,7 @@ class _Run:
         self.executor: Executor = SequentialExecutor(graph, cameras)
         kinds = {node.name: node.stage.kind for node in graph.nodes}
         self.log = RunLog(out, kinds, cameras, source.faults)
-        self.sinks: list[Sink] = [*build_sinks(pipeline.sinks, out, options.sinks, options.copy_inputs), self.log]
+        self.sinks: list[Sink] = [*_sinks(pipeline.sinks, out, options, options.sinks), self.log]
         self.thumbnails = Thumbnails(out, len(source))
         self.warmup_faults: list[Fault] = []
         self.warmup_s = 0.0
@@ -175,7 +186,8 @@ class _Run:
 
     def _clear(self) -> None:
         """Remove what an earlier run left, also of sinks this one does not have; a kill must not mix the two."""
-        stale = build_sinks((), self.out, tuple(ALIASES)) if self.options.overwrite else []
+        everything = replace(self.options, copy_inputs=False, sink_options={})
+        stale = _sinks((), self.out, everything, tuple(SINK_TABLE)) if self.options.overwrite else []
         for sink in [*stale, *self.sinks]:
             sink.resume(0)
         self.thumbnails.clear()
@@ -235,16 +247,17 @@ class _Run:
             raise StrictStop(f"--strict: {faults + len(self.warmup_faults)} fault(s) before frame {self.done}")
         position, frames = frames_from(self.source, self.log.statistics, self.done, self.graph.history_s)
         self.log.restart_clock()
-        for output in self.executor.run(frames, position):
-            if output.position < self.done:  # only there to give stages their past back
-                self.log.restart_clock()
-                continue
-            self._store(output)
-            faults += len(output.faults)
-            progress.update(output.position + 1, faults)
-            if self.options.strict and output.faults:
-                first = output.faults[0]
-                raise StrictStop(f"--strict: frame {output.frame.index}: {first.where}: {first.kind}: {first.message}")
+        with Prefetch(frames, self.options.prefetch) as read:
+            for output in self.executor.run(paced(read) if self.options.realtime else read, position):
+                if output.position < self.done:  # only there to give stages their past back
+                    self.log.restart_clock()
+                    continue
+                self._store(output)
+                faults += len(output.faults)
+                progress.update(output.position + 1, faults)
+                if self.options.strict and output.faults:
+                    index, first = output.frame.index, output.faults[0]
+                    raise StrictStop(f"--strict: frame {index}: {first.where}: {first.kind}: {first.message}")
 
     def _store(self, output: FrameOutput) -> None:
         self.thumbnails.add(output)
@@ -296,6 +309,8 @@ def _new_state(
             "device": {name: about["device"] for name, about in stages.items()},
             "sinks": list(options.sinks) if options.sinks is not None else [dict(sink) for sink in pipeline.sinks],
             "copy-inputs": options.copy_inputs,
+            **({"sink-options": _plain(options.sink_options)} if options.sink_options else {}),
+            **({"realtime": True} if options.realtime else {}),
         },
         started=_now(),
     )
@@ -319,6 +334,16 @@ def _opener(options: RunOptions) -> Callable[[str], DriveSource]:
         return open_drive(uri, options.mapping, options.calib, options.start, options.end, options.every)
 
     return open_source
+
+
+def _sinks(
+    entries: Sequence[Mapping[str, Any]], out: Path, options: RunOptions, names: Sequence[str] | None
+) -> list[Sink]:
+    return build_sinks(entries, out, names, options.copy_inputs, options.sink_options, options.dataset)
+
+
+def _plain(options: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {sink: dict(keywords) for sink, keywords in options.items()}
 
 
 def _write_report(out: Path, report: dict[str, Any], thumbnails: Sequence[tuple[str, np.ndarray]]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from perception.errors import InputError
 from perception.sinks.storage import dump_json, storage_errors
 
-__all__ = ["RESULT_SCHEMA", "McapFile", "join", "read_messages", "timestamp"]
+__all__ = ["RESULT_SCHEMA", "McapFile", "cut", "join", "read_messages", "timestamp"]
 
 RESULT_SCHEMA = "perception.Result"
 """Schema name of json channels that hold ``Result.to_dict()``."""
@@ -143,4 +143,16 @@ def join(parts: Sequence[Path], target: Path) -> None:
     except BaseException:
         out.abandon()
         raise
+    out.close()
+
+
+def cut(part: Path, frames: int, target: Path, frame_topic: str) -> None:
+    """Copy the first ``frames`` frames of a part; each begins with its message on ``frame_topic``."""
+    count = 0
+    out = McapFile(target)
+    for schema, channel, message in read_messages(part):
+        count += channel.topic == frame_topic
+        if count > frames:
+            break
+        out.copy(schema, channel, message)
     out.close()

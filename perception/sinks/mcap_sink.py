@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from perception.registry import SINKS
-from perception.sinks.base import Sink
-from perception.sinks.mcap_file import McapFile, join, read_messages
+from perception.sinks.mcap_file import McapFile, cut, join
 from perception.sinks.mcap_inputs import checked_format, write_inputs, write_truth
 from perception.sinks.mcap_results import write_result
-from perception.sinks.segments import Segments
+from perception.sinks.parts_sink import PartsSink
 from perception.structures import Fault, Frame, Result
 
 __all__ = ["McapSink"]
@@ -19,7 +18,7 @@ FRAME_TOPIC = "/perception/frame"
 
 
 @SINKS.register_module()
-class McapSink(Sink):
+class McapSink(PartsSink):
     """``predictions.mcap``, in the time base of the drive: log time = header stamp = the frame's time stamp.
 
     Channels: results as :func:`perception.sinks.mcap_results.write_result` says, ``/perception/frame`` (json
@@ -44,21 +43,16 @@ class McapSink(Sink):
         part_frames: int = 100,
         flush_every: int = 10,
     ) -> None:
-        super().__init__(out)
-        self.path = self.out / "predictions.mcap"
-        self.copy_inputs = copy_inputs
-        self.part_frames, self.flush_every = max(1, part_frames), max(1, flush_every)
+        super().__init__(out, "predictions.mcap", part_frames)
+        self.copy_inputs, self.flush_every = copy_inputs, max(1, flush_every)
         self._encoding = (checked_format(image_format), quality)
-        self._parts = Segments(self.path)
         self._file: McapFile | None = None
-        self._count = 0
 
-    def append(
-        self, frame: Frame, results: Mapping[str, Result], faults: Sequence[Fault], timings_ms: Mapping[str, float]
-    ) -> None:
-        """Write the messages of one frame."""
-        if self._file is None:
-            self._file, self._count = McapFile(self._parts.next_part), 0
+    def _begin_part(self, path: Path) -> None:
+        self._file = McapFile(path)
+
+    def _write(self, frame: Frame, results: Mapping[str, Result], faults: Sequence[Fault]) -> None:
+        assert self._file is not None
         time_ns, index = frame.timestamp_ns, frame.index
         note = {"index": index, "timestamp_ns": time_ns, "faults": [fault.to_dict() for fault in faults]}
         self._file.json(FRAME_TOPIC, note, "perception.Frame", time_ns, index)
@@ -67,44 +61,21 @@ class McapSink(Sink):
             write_truth(self._file, frame)
         for stage, result in results.items():
             write_result(self._file, stage, result, time_ns, index)
-        self._count += 1
-        if self._count == self.part_frames:
-            self._finish_part()
-        elif self._count % self.flush_every == 0:
+        if self._count % self.flush_every == 0:
             self._file.flush()
 
-    def close(self) -> None:
-        """Join the parts into ``predictions.mcap``."""
-        if self._file is not None:
-            self._finish_part()
-        self._parts.merge(join)
+    def _end_part(self) -> None:
+        file, self._file = self._file, None
+        assert file is not None
+        file.close()
 
-    def abort(self) -> None:
-        """Leave the part in work readable up to its last flush; it is not counted and will be written again."""
+    def _abandon_part(self) -> None:
         if self._file is not None:
             self._file.abandon()
             self._file = None
 
-    def _keep(self, limit: int | None) -> int:
-        return self._parts.keep(limit, _cut)
+    def _join(self, parts: Sequence[Path], target: Path) -> None:
+        join(parts, target)
 
-    def _start(self) -> None:
-        self._parts.begin()
-
-    def _finish_part(self) -> None:
-        file, self._file = self._file, None
-        assert file is not None
-        file.close()
-        self._parts.complete(self._count)
-
-
-def _cut(part: Path, frames: int, target: Path) -> None:
-    """Copy the first ``frames`` frames of a part; each begins with its message on ``/perception/frame``."""
-    count = 0
-    out = McapFile(target)
-    for schema, channel, message in read_messages(part):
-        count += channel.topic == FRAME_TOPIC
-        if count > frames:
-            break
-        out.copy(schema, channel, message)
-    out.close()
+    def _cut(self, part: Path, frames: int, target: Path) -> None:
+        cut(part, frames, target, FRAME_TOPIC)

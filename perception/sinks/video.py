@@ -82,9 +82,13 @@ class OverlayVideoSink(Sink):
     def append(
         self, frame: Frame, results: Mapping[str, Result], faults: Sequence[Fault], timings_ms: Mapping[str, float]
     ) -> None:
-        """Draw and encode one frame."""
+        """Draw and encode one frame; one that was dropped leaves the picture before it on the screen."""
         from perception.viz import draw_frame
 
+        if self._part is not None and not frame.images and any(fault.kind == "dropped" for fault in faults):
+            self._part.frames += 1
+            self._finish_full_part()
+            return
         timings = timings_ms if self.show_latency else None
         picture = draw_frame(frame, results, faults, timings, self.cameras, self.width)
         if not self._state:
@@ -98,8 +102,7 @@ class OverlayVideoSink(Sink):
         picture = _padded(picture, self._state["width"], self._state["height"])
         self._part.write(picture, time_us - self._state["part_us"])
         self._state["last_us"] = time_us
-        if self._part.frames == self.part_frames:
-            self._finish_part()
+        self._finish_full_part()
 
     def close(self) -> None:
         """Join the parts into ``overlay.mp4``."""
@@ -122,6 +125,10 @@ class OverlayVideoSink(Sink):
         self._state = self._parts.state
         self._codec = self._state.get("codec") or self._codec or available_codec()
         self._parts.begin()
+
+    def _finish_full_part(self) -> None:
+        if self._part is not None and self._part.frames == self.part_frames:
+            self._finish_part()
 
     def _finish_part(self) -> None:
         part, self._part = self._part, None

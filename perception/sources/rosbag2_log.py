@@ -38,7 +38,9 @@ class SqliteLog(MessageLog):
     def __init__(self, path: Path, zstd_messages: bool = False) -> None:
         super().__init__(path)
         self._zstd = zstd_messages
-        self._database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+        self._database = sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False
+        )
         self._ids: dict[int, Channel] = {}
         self._by_time = False
         try:

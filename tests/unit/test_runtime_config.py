@@ -10,7 +10,8 @@ from perception.engine.config import load_config
 from perception.errors import InputError, PerceptionError, UnknownNameError
 from perception.runtime.config import parse_pipeline, topological_order
 from perception.runtime.graph import build_graph, resolve_device
-from perception.runtime.outputs import ALIASES, build_sinks
+from perception.runtime.outputs import build_sinks, sink_options
+from perception.sinks.table import SINK_TABLE
 from tests.fixtures.toy_pipeline import graph, pipeline, stage
 
 SHIPPED = sorted((Path(__file__).parents[2] / "configs" / "pipelines").glob("*.py"))
@@ -62,6 +63,28 @@ def test_unknown_names_come_with_suggestions():
         build_sinks([{"type": "json"}], None)
 
 
+def test_sinks_take_options_of_the_command_line_before_those_of_the_config(tmp_path):
+    options = sink_options({"png.every": 7, "mcap.part_frames": 9})
+    entries = [{"type": "png", "every": 2, "width": 64}, {"type": "McapSink"}, {"type": "jsonl"}]
+    png, mcap = build_sinks(entries, tmp_path, ["png", "mcap"], options=options)
+    assert (png.every, png.width, mcap.part_frames) == (7, 64, 9)
+    with pytest.raises(UnknownNameError, match="did you mean 'every'"):
+        build_sinks(entries, tmp_path, options={"png": {"ever": 1}})
+    with pytest.raises(PerceptionError, match="CsvSink, which is not among the sinks"):
+        build_sinks(entries, tmp_path, options={"csv": {}})
+    with pytest.raises(PerceptionError, match=r"expected sink\.option=value, found 'png'"):
+        sink_options({"png": 3})
+
+
+@pytest.mark.parametrize("name", SINK_TABLE)
+def test_every_sink_of_the_table_is_what_it_says(name, tmp_path):
+    entry = SINK_TABLE[name]
+    by_name, by_class = build_sinks([{"type": name}], tmp_path)[0], build_sinks([{"type": entry.name}], tmp_path)[0]
+    assert type(by_name) is type(by_class) and type(by_name).__name__ == entry.name and entry.writes
+    assert by_name.resume(0) == 0  # clears, also without the optional packages
+    assert not list(tmp_path.rglob("*.*"))
+
+
 def test_missing_pipeline_and_failing_constructor_are_named():
     with pytest.raises(InputError, match="pipeline: expected a dict with name, stages and sinks, found nothing"):
         parse_pipeline({"model": 3}, "x.py")
@@ -109,4 +132,4 @@ def test_digest_depends_on_stages_and_on_the_model_configs_they_name(tmp_path):
 def test_shipped_pipelines_are_valid(path):
     config = parse_pipeline(load_config(path), path.name)
     assert config.stages
-    assert {sink["type"] for sink in config.sinks} <= set(ALIASES)
+    assert {sink["type"] for sink in config.sinks} <= set(SINK_TABLE)

@@ -12,11 +12,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from perception.errors import InputError, PerceptionError
@@ -30,7 +32,10 @@ from perception.sinks import (
     read_json_lines,
     resume_all,
 )
+from perception.sinks.csv_files import CsvSink
 from perception.sinks.mcap_file import read_messages
+from perception.sinks.parquet import ParquetSink
+from perception.sinks.rerun_rrd import RerunSink
 from perception.sinks.segments import Segments
 from perception.sinks.storage import write_file
 from perception.structures import Boxes2D, Calibration, Camera, Fault, Frame, Lanes2D, PointCloud
@@ -68,6 +73,9 @@ def make_sinks(out: Path) -> list[Sink]:
         PngSink(out, every=4),
         OverlayVideoSink(out, part_frames=5),
         McapSink(out, copy_inputs=True, part_frames=6, flush_every=2),
+        CsvSink(out),
+        ParquetSink(out, part_frames=3),
+        RerunSink(out, copy_inputs=True, part_frames=5, flush_every=2),
     ]
 
 
@@ -102,10 +110,32 @@ def contents(out: Path) -> dict[str, Any]:
     stored: dict[str, Any] = {
         str(path.relative_to(out)): path.read_bytes()
         for path in sorted(out.rglob("*"))
-        if path.is_file() and path.name not in ("overlay.mp4", "parts.json")
+        if path.is_file() and path.name not in ("overlay.mp4", "parts.json") and path.suffix not in (".parquet", ".rrd")
     }
     stored["overlay.mp4"] = decoded(out / "overlay.mp4")
+    stored["parquet"] = [rows(out / "parquet" / table) for table in ("frames", "results")]
+    stored["recording.rrd"] = logged(out / "recording.rrd")
     return stored
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    tables = [pq.ParquetFile(path).read() for path in sorted(folder.glob("drive=*/*.parquet"))]
+    return [row for table in tables for row in table.to_pylist()]
+
+
+def logged(path: Path) -> dict[str, list[str]]:
+    """Entity -> everything logged to it by time; how it lies in chunks, and their ids, differ from run to run."""
+    from rerun.chunk import RrdReader
+
+    stored: dict[str, list[str]] = {}
+    for chunk in RrdReader(str(path)).stream().to_chunks():
+        batch = chunk.to_record_batch()
+        times = batch["frame"].to_pylist() if "frame" in batch.schema.names else [-1] * batch.num_rows
+        values = [name for name in batch.schema.names if name not in ("rerun.controls.RowId", "drive", "frame")]
+        for i, time in enumerate(times):
+            row = {name: batch[name][i].as_py() for name in sorted(values)}
+            stored.setdefault(chunk.entity_path, []).append(f"{time:06d} {row}")
+    return {entity: sorted(set(lines)) for entity, lines in stored.items()}
 
 
 @pytest.fixture(scope="module")
@@ -131,8 +161,8 @@ def test_an_undisturbed_run_stores_everything(undisturbed: Path) -> None:
     assert [line["index"] for line in lines] == list(range(0, 2 * FRAMES, 2))
     assert lines[3]["faults"] == [{"where": "top", "kind": "missing", "message": "no cloud at 3"}]
     names = sorted(path.name for path in undisturbed.iterdir())
-    wanted = ["frames", "overlay", "overlay.mp4", "predictions", "predictions.mcap", "results.jsonl", "timings.jsonl"]
-    assert names == wanted
+    wanted = ["csv", "frames", "overlay", "overlay.mp4", "parquet", "predictions", "predictions.mcap"]
+    assert names == [*wanted, "recording", "recording.rrd", "results.jsonl", "timings.jsonl"]
     assert [path.name for path in (undisturbed / "overlay").iterdir()] == ["parts.json"]
     assert [path.name for path in sorted((undisturbed / "frames").iterdir())][:2] == ["00000000.png", "00000008.png"]
 
@@ -161,7 +191,9 @@ def test_killed_and_continued_equals_undisturbed(tmp_path: Path, undisturbed: Pa
 
 def test_an_aborted_run_can_be_watched_and_continued(tmp_path: Path, undisturbed: Path) -> None:
     sinks = make_sinks(tmp_path)
-    with pytest.raises(KeyboardInterrupt), sinks[0], sinks[1], sinks[2], sinks[3]:
+    with pytest.raises(KeyboardInterrupt), ExitStack() as stack:
+        for sink in sinks:
+            stack.enter_context(sink)
         feed(sinks, 0, 13)
         raise KeyboardInterrupt
     assert len(decoded(tmp_path / "overlay" / "part-00002.mp4")) == 3
