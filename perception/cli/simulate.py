@@ -10,50 +10,57 @@ from perception.errors import PerceptionError
 
 HELP = "make drives and datasets with ground truth"
 
-_DEFAULTS = {"drive": ((960, 540), 50), "culane": ((1640, 590), 10)}
-
-_SIZE_HELP = "image size (default: 960x540 for drives, 1640x590 for culane); culane: 'mixed' draws one for each picture"
-_MIXED = (0, 0)
+_SIZE_HELP = "image size (default: of the format or rig); culane: 'mixed' draws one for each picture"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
+    from perception.sim.writers import FORMATS
+
+    formats = ", ".join(f"{name}: {entry.help}" for name, entry in FORMATS.items())
     add = parser.add_argument
     add("out", type=Path, metavar="OUT", help="folder to write to; files that exist are kept, so it can be resumed")
-    add("--format", choices=sorted(_DEFAULTS), default="drive", help="MCAP drives or a CULane tree (default: drive)")
+    add("--format", choices=sorted(FORMATS), default="drive", help=f"{formats} (default: drive)")
     add("--scenes", type=int, default=1, metavar="N", help="number of drives or image folders (default: 1)")
     add("--frames", type=int, metavar="K", help="frames a scene (default: 50 for drives, 10 for culane)")
     add("--seed", type=int, default=0, metavar="S", help="first seed; from 900000 on seeds are held out from training")
     add("--preset", default="random", help="random, day, night or rain (default: random)")
+    add("--world", choices=("road", "town"), help="roads with one front camera, or towns with a rig (default: road)")
+    add("--rig", help="town: ring7, nuscenes6 or dash (default: ring7)")
+    add("--lidar", type=int, metavar="BEAMS", help="town: 32, 64 or 128; 0 for none (default: none)")
     add("--size", type=_size, metavar="WxH", help=_SIZE_HELP)
-    add("--rows-from", type=float, default=0.0, metavar="F", help="culane: leave this share of the top black")
+    add("--rows-from", type=float, metavar="F", help="culane: leave this share of the top black")
     add("--fps", type=float, default=10.0, help="frames a second of drives (default: 10)")
     add("--workers", type=int, default=1, metavar="W", help="processes; the files do not depend on it (default: 1)")
+    add("--option", action="append", default=[], metavar="KEY=VALUE", help="setting of the format, repeatable")
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the files and name each one; returns 0."""
-    size, frames = _DEFAULTS[args.format]
-    size, frames = args.size or size, frames if args.frames is None else args.frames
-    if args.format == "drive" and (size == _MIXED or args.rows_from):
-        raise PerceptionError("simulate: --size mixed and --rows-from are for --format culane")
-    common = (args.out, args.scenes, frames, args.seed, args.preset, None if size == _MIXED else size, args.workers)
-    if args.format == "drive":
-        from perception.sim.writers.mcap import write_drives
+    from perception.sim.writers import Request, writer
 
-        for path in write_drives(*common, fps=args.fps):
-            print(path, flush=True)
-    else:
-        from perception.sim.writers.culane import write_culane
-
-        count = sum(1 for _ in write_culane(*common, rows_from=args.rows_from))
-        print(f"{count} pictures in {args.out}")
+    options = {}
+    for text in args.option:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise PerceptionError(f"simulate: --option: expected KEY=VALUE, found {text!r}")
+        options[key] = value
+    if args.rows_from is not None:
+        if args.format != "culane":
+            raise PerceptionError("simulate: --rows-from is for --format culane")
+        options["rows_from"] = str(args.rows_from)
+    request = Request(
+        args.out, args.scenes, args.frames, args.seed, args.preset, args.size, args.fps, args.workers, args.world,
+        args.rig, args.lidar, options,
+    )  # fmt: skip
+    for line in writer(args.format)(request):
+        print(line, flush=True)
     return 0
 
 
 def _size(text: str) -> tuple[int, int]:
     if text == "mixed":
-        return _MIXED
+        return 0, 0
     match = re.fullmatch(r"(\d+)[xX](\d+)", text)
     if not match or min(int(match[1]), int(match[2])) < 16:
         raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT of at least 16x16, or mixed, found {text!r}")

@@ -123,7 +123,8 @@ def _lay_grid(image: np.ndarray, grid: BevGrid, view: BevView) -> np.ndarray:
 
 
 def _lane_segments(image: np.ndarray, lanes: LaneSegments, view: BevView) -> np.ndarray:
-    image = draw.polygons(image, _all(view, lanes.areas), AREA)
+    closed = [area for area, label in zip(lanes.areas, lanes.area_labels) if label == 1]
+    image = draw.polygons(image, _all(view, closed), AREA)
     image = draw.polylines(image, _all(view, lanes.areas), [AREA], 1)
     for side, lines in enumerate((lanes.left, lanes.right)):
         for style in (1, 2):

@@ -1,4 +1,4 @@
-"""Ray casting against the ground of a road and the objects on it, with Open3D's RaycastingScene (Embree)."""
+"""Ray casting against the ground and the objects on it, with Open3D's RaycastingScene (Embree)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def open3d() -> Any:
     return o3d
 
 
-def _scene(*meshes: tuple[np.ndarray, np.ndarray]) -> Any:
+def ray_scene(*meshes: tuple[np.ndarray, np.ndarray]) -> Any:
     """A RaycastingScene of (vertices, triangles) pairs; geometry ids follow their order."""
     o3d = open3d()
     scene = o3d.t.geometry.RaycastingScene(nthreads=1)
@@ -128,6 +128,42 @@ class Hits:
     normal: np.ndarray
 
 
+def nearest_hits(static: Any, moving: Any | None, origin: np.ndarray, directions: np.ndarray) -> Hits:
+    """Nearest hits in a static scene, whose first geometry is the ground, and a moving one.
+
+    Args:
+        static: RaycastingScene of the ground and of what stands still.
+        moving: RaycastingScene of one mesh, or None.
+        origin: (3,) or (N, 3) world metres.
+        directions: (N, 3).
+    """
+    rays = rays_of(origin, directions)
+    hit = static.cast_rays(rays, nthreads=1)
+    depth = hit["t_hit"].numpy()
+    kind = np.where(hit["geometry_ids"].numpy() == 0, GROUND, OBJECT).astype(np.uint8)
+    kind[~np.isfinite(depth)] = NOTHING
+    triangle = hit["primitive_ids"].numpy().astype(np.int64)
+    weights, normal = hit["primitive_uvs"].numpy(), hit["primitive_normals"].numpy()
+    if moving is not None:
+        other = moving.cast_rays(rays, nthreads=1)
+        near = np.flatnonzero(other["t_hit"].numpy() < depth)
+        kind[near] = MOVING
+        for target, key in ((depth, "t_hit"), (triangle, "primitive_ids")):
+            target[near] = other[key].numpy()[near]
+        for target, key in ((weights, "primitive_uvs"), (normal, "primitive_normals")):
+            target[near] = other[key].numpy()[near]
+    return Hits(kind, depth, triangle, weights, normal)
+
+
+def free_way(static: Any, moving: Any | None, points: np.ndarray, sun: np.ndarray) -> np.ndarray:
+    """(N,) float32: 1 where the way from (N, 3) ``points`` towards unit vector ``sun`` is free, else 0."""
+    rays = rays_of(points + 0.03 * sun, np.broadcast_to(sun, points.shape))
+    blocked = static.test_occlusions(rays, nthreads=1).numpy()
+    if moving is not None:
+        blocked |= moving.test_occlusions(rays, nthreads=1).numpy()
+    return 1.0 - blocked.astype(np.float32)
+
+
 class RayWorld:
     """The geometry around the ego at one instant: a static scene and a small moving one, nearest hit wins."""
 
@@ -138,8 +174,8 @@ class RayWorld:
         self.loft = loft_ground(scene, s - 25.0, self.end)
         outside = scene.section.strips[0].color
         self.objects = merge([terrain(scene.road, s - 25.0, self.end, outside), self._near(scene)])
-        self._ground = _scene((self.loft.vertices, self.loft.triangles))
-        self._static = _scene(
+        self._ground = ray_scene((self.loft.vertices, self.loft.triangles))
+        self._static = ray_scene(
             (self.loft.vertices, self.loft.triangles), (self.objects.vertices, self.objects.triangles)
         )
         self.move(scene, s, time)
@@ -162,45 +198,27 @@ class RayWorld:
             if s - 30 < station < min(self.end, s + 200):
                 moving.append(vehicle.mesh.moved(scene.road.pose(station, vehicle.d, vehicle.yaw)))
         self.moving = merge(moving)
-        self._moving = _scene((self.moving.vertices, self.moving.triangles)) if moving else None
+        self._moving = ray_scene((self.moving.vertices, self.moving.triangles)) if moving else None
 
     def cast(self, origin: np.ndarray, directions: np.ndarray) -> Hits:
         """Nearest hit of rays from (3,) or (N, 3) ``origin`` along (N, 3) ``directions``."""
-        rays = _rays(origin, directions)
-        hit = self._static.cast_rays(rays, nthreads=1)
-        depth = hit["t_hit"].numpy()
-        kind = np.where(hit["geometry_ids"].numpy() == 0, GROUND, OBJECT).astype(np.uint8)
-        kind[~np.isfinite(depth)] = NOTHING
-        triangle = hit["primitive_ids"].numpy().astype(np.int64)
-        weights, normal = hit["primitive_uvs"].numpy(), hit["primitive_normals"].numpy()
-        if self._moving is not None:
-            other = self._moving.cast_rays(rays, nthreads=1)
-            near = np.flatnonzero(other["t_hit"].numpy() < depth)
-            kind[near] = MOVING
-            for target, key in ((depth, "t_hit"), (triangle, "primitive_ids")):
-                target[near] = other[key].numpy()[near]
-            for target, key in ((weights, "primitive_uvs"), (normal, "primitive_normals")):
-                target[near] = other[key].numpy()[near]
-        return Hits(kind, depth, triangle, weights, normal)
+        return nearest_hits(self._static, self._moving, origin, directions)
 
     def sunlit(self, points: np.ndarray, sun: np.ndarray) -> np.ndarray:
         """(N,) float32: 1 where the way from (N, 3) ``points`` towards unit vector ``sun`` is free, else 0."""
-        rays = _rays(points + 0.03 * sun, np.broadcast_to(sun, points.shape))
-        blocked = self._static.test_occlusions(rays, nthreads=1).numpy()
-        if self._moving is not None:
-            blocked |= self._moving.test_occlusions(rays, nthreads=1).numpy()
-        return 1.0 - blocked.astype(np.float32)
+        return free_way(self._static, self._moving, points, sun)
 
     def visible(self, origin: np.ndarray, points: np.ndarray, ground_only: bool) -> np.ndarray:
         """(N,) bool: (N, 3) road ``points`` can be seen from (3,) ``origin`` past the ground (and static objects)."""
         directions = points - origin
-        rays = _rays(origin, directions)
+        rays = rays_of(origin, directions)
         depth = (self._ground if ground_only else self._static).cast_rays(rays, nthreads=1)["t_hit"].numpy()
         slack = np.clip(0.25 / np.linalg.norm(directions, axis=1), 0.01, 0.2)
         return depth > 1 - slack
 
 
-def _rays(origin: np.ndarray, directions: np.ndarray) -> Any:
+def rays_of(origin: np.ndarray, directions: np.ndarray) -> Any:
+    """(N, 6) float32 tensor of origins and directions."""
     rays = np.empty((len(directions), 6), np.float32)
     rays[:, :3], rays[:, 3:] = origin, directions
     return open3d().core.Tensor(rays)

@@ -92,7 +92,7 @@ def render(scene: Scene, view: View, world: RayWorld, rays: np.ndarray) -> tuple
     directions = rays @ pose[:3, :3].T.astype(np.float32)
     origin = pose[:3, 3].astype(np.float32)
     tables = ground_shader.tables(scene, view.station, view.time)
-    frame = _Frame(scene, view, world, _floats(scene.light), _floats(scene.surface), tables, texture())
+    frame = _Frame(scene, view, world, as_floats(scene.light), as_floats(scene.surface), tables, texture())
     out, depth, mirror = frame.trace(np.broadcast_to(origin, directions.shape), directions, primary=True)
     wet = np.flatnonzero(mirror[:, 0] > 0.01)
     if len(wet):
@@ -143,7 +143,7 @@ class _Frame:
         sunlit = np.ones(len(solid), np.float32)
         if strength:
             sunlit = self.world.sunlit(position, sun)
-        lamp = self._lamps(position)
+        lamp = lamp_light(self.light, self.scene.lamps, self.view.world_from_ego, position)
         for kind in (GROUND, OBJECT, MOVING):
             pick = np.flatnonzero(hits.kind[solid] == kind)
             if not len(pick):
@@ -182,31 +182,38 @@ class _Frame:
             uv, sunlit, lamp, mesh.color, mesh.material, self.tex, self.light,
         )  # fmt: skip
 
-    def _lamps(self, position: np.ndarray) -> np.ndarray:
-        """(N,) float64 light of the ego's headlights and of street lamps at (N, 3) world ``position``."""
-        total = np.zeros(len(position))
-        light, pose = self.light, self.view.world_from_ego
-        if light.headlights > 0:
-            local = (position - pose[:3, 3]) @ pose[:3, :3]
-            x, y, z = local[:, 0] - 3.5, local[:, 1], local[:, 2]
-            ahead = np.clip(x, 1e-3, None)
-            beam = np.exp(-((y / (1.6 + 0.28 * ahead)) ** 2)) * np.clip((x - 0.5) / 5.0, 0, 1) ** 1.5
-            reach = 1 / (1 + (ahead / 16.0) ** 2) * np.where(z > 1.2, 0.15, 1.0)
-            total += light.headlights * beam * reach
-        if light.lamps > 0 and len(self.scene.lamps):
-            near = np.linalg.norm(self.scene.lamps - pose[:3, 3], axis=1)
-            for lamp in self.scene.lamps[np.argsort(near)[:10]]:
-                offset = lamp - position
-                squared = (offset**2).sum(1)
-                down = np.clip(offset[:, 2], 0, None)
-                total += light.lamps * 60.0 * down / (squared + 4.0) ** 1.5
-        return total
+
+def lamp_light(light: Light, lamps: np.ndarray, ego: np.ndarray, position: np.ndarray) -> np.ndarray:
+    """(N,) float64 light of the ego's headlights and of street lamps.
+
+    Args:
+        light: Says how strong they are.
+        lamps: (K, 3) street lamps.
+        ego: (4, 4) ``world_from_ego``.
+        position: (N, 3) lit points.
+    """
+    total = np.zeros(len(position))
+    if light.headlights > 0:
+        local = (position - ego[:3, 3]) @ ego[:3, :3]
+        x, y, z = local[:, 0] - 3.5, local[:, 1], local[:, 2]
+        ahead = np.clip(x, 1e-3, None)
+        beam = np.exp(-((y / (1.6 + 0.28 * ahead)) ** 2)) * np.clip((x - 0.5) / 5.0, 0, 1) ** 1.5
+        reach = 1 / (1 + (ahead / 16.0) ** 2) * np.where(z > 1.2, 0.15, 1.0)
+        total += light.headlights * beam * reach
+    if light.lamps > 0 and len(lamps):
+        near = np.linalg.norm(lamps - ego[:3, 3], axis=1)
+        for lamp in lamps[np.argsort(near)[:10]]:
+            offset = lamp - position
+            squared = (offset**2).sum(1)
+            down = np.clip(offset[:, 2], 0, None)
+            total += light.lamps * 60.0 * down / (squared + 4.0) ** 1.5
+    return total
 
 
-def _floats(table):  # type: ignore[no-untyped-def]
+def as_floats(table):  # type: ignore[no-untyped-def]
     """A named tuple with every number as float, so that compiled code is specialised once."""
     as_float = (tuple(map(float, value)) if isinstance(value, tuple) else float(value) for value in table)
     return type(table)(*as_float)
 
 
-__all__ = ["View", "pixel_rays", "render", "view_at"]
+__all__ = ["View", "as_floats", "lamp_light", "pixel_rays", "render", "view_at"]

@@ -1,1 +1,103 @@
-"""Files made of simulated scenes; see :mod:`perception.sim.writers.culane` and :mod:`perception.sim.writers.mcap`."""
+"""Files made of simulated worlds, a module a format.
+
+A format is a module here with a function ``write(request: Request) -> Iterator[str]`` that yields a line of text for
+every file (or folder) as soon as it is complete, and a line in :data:`FORMATS`. ``perception simulate`` does the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
+
+from perception.errors import PerceptionError, UnknownNameError
+
+__all__ = ["FORMATS", "Format", "Request", "check_request", "writer"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What ``perception simulate`` was asked for. None stands for the default of the format.
+
+    Attributes:
+        out: Folder to write to; files that exist are kept.
+        scenes: Number of drives or worlds; scene ``i`` has seed ``seed + i``.
+        frames: Frames a scene.
+        seed: First seed.
+        preset: Name of a preset.
+        size: (width, height) of the pictures; (0, 0) asks for mixed sizes.
+        rate_hz: Frames a second.
+        workers: Processes; files do not depend on it.
+        world: ``road`` or ``town``.
+        rig: Name of a town's rig.
+        lidar: Beams of a town's LiDAR; 0 for none.
+        options: Settings of the format, ``--option key=value``.
+    """
+
+    out: Path
+    scenes: int = 1
+    frames: int | None = None
+    seed: int = 0
+    preset: str = "random"
+    size: tuple[int, int] | None = None
+    rate_hz: float = 10.0
+    workers: int = 1
+    world: str | None = None
+    rig: str | None = None
+    lidar: int | None = None
+    options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def option(self, known: Mapping[str, str]) -> dict[str, str]:
+        """The options laid over defaults.
+
+        Raises:
+            UnknownNameError: An option that the format does not know.
+        """
+        for name in self.options:
+            if name not in known:
+                raise UnknownNameError("option of the format", name, known)
+        return {**known, **self.options}
+
+
+@dataclass(frozen=True)
+class Format:
+    """An entry of :data:`FORMATS`.
+
+    Attributes:
+        module: Module that has ``write``.
+        help: A few words.
+    """
+
+    module: str
+    help: str
+
+
+FORMATS: dict[str, Format] = {
+    "drive": Format("perception.sim.writers.mcap", "MCAP drives"),
+    "culane": Format("perception.sim.writers.culane", "CULane tree"),
+}
+"""Name -> format; a new one is a module and a line."""
+
+
+def writer(name: str) -> Callable[[Request], Iterator[str]]:
+    """The function that writes a format.
+
+    Raises:
+        UnknownNameError: No format of that name.
+    """
+    if name not in FORMATS:
+        raise UnknownNameError("format", name, FORMATS)
+    write: Callable[[Request], Iterator[str]] = import_module(FORMATS[name].module).write
+    return write
+
+
+def check_request(scenes: int, frames: int, seed: int) -> None:
+    """Refuse numbers that no format can serve.
+
+    Raises:
+        PerceptionError: Numbers out of range.
+    """
+    if scenes < 1 or frames < 1 or seed < 0:
+        raise PerceptionError(f"simulate: expected scenes, frames >= 1 and seed >= 0, found {scenes}, {frames}, {seed}")

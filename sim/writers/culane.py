@@ -12,6 +12,7 @@ from perception.errors import PerceptionError
 from perception.jobs import run_jobs
 from perception.sim import presets
 from perception.sim.lanes import render_lane_sample, sample_scene
+from perception.sim.writers import Request, check_request
 from perception.sinks.storage import write_file
 
 SPLITS = ("normal", "crowd", "hlight", "shadow", "noline", "arrow", "curve", "cross", "night")
@@ -28,6 +29,18 @@ class _Job(NamedTuple):
     preset: str
     size: tuple[int, int] | None
     rows_from: float
+
+
+def write(request: Request) -> Iterator[str]:
+    """Serve ``perception simulate --format culane``; the option ``rows_from`` is that of :func:`write_culane`."""
+    if request.world == "town" or request.rig or request.lidar:
+        raise PerceptionError("simulate: --format culane shows roads; --world town, --rig and --lidar are for others")
+    rows_from = float(request.option({"rows_from": "0"})["rows_from"])
+    size = (1640, 590) if request.size is None else request.size if any(request.size) else None
+    frames = 10 if request.frames is None else request.frames
+    common = (request.out, request.scenes, frames, request.seed, request.preset, size, request.workers)
+    count = sum(1 for _ in write_culane(*common, rows_from=rows_from))
+    yield f"{count} pictures in {request.out}"
 
 
 def write_culane(
@@ -61,8 +74,7 @@ def write_culane(
     Raises:
         PerceptionError: Numbers out of range, unknown preset, or the disk cannot be written.
     """
-    if scenes < 1 or frames < 1 or seed < 0:
-        raise PerceptionError(f"simulate: expected scenes, frames >= 1 and seed >= 0, found {scenes}, {frames}, {seed}")
+    check_request(scenes, frames, seed)
     if not 0 <= rows_from <= 0.9:
         raise PerceptionError(f"simulate: rows_from: expected within [0, 0.9], found {rows_from}")
     presets.get(preset)

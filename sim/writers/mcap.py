@@ -3,28 +3,50 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from perception.errors import PerceptionError
+from perception.errors import PerceptionError, UnknownNameError
 from perception.jobs import run_jobs
 from perception.sim import presets
+from perception.sim.city.drive import TownDrive
+from perception.sim.city.sensors.rigs import DEFAULT_SIZES
 from perception.sim.drive import SimulatedDrive
+from perception.sim.writers import Request, check_request
 from perception.sinks.mcap_inputs import McapFrameWriter
 from perception.sinks.storage import storage_errors
+from perception.structures import Frame
 
 
 class _Job(NamedTuple):
     path: str
-    seed: int
-    preset: str
-    frames: int
-    fps: float
-    size: tuple[int, int]
+    make: Callable[..., Iterable[Frame]]
+    settings: dict[str, Any]
 
 
-def write_drive(drive: SimulatedDrive, path: str | Path) -> None:
+def write(request: Request) -> Iterator[str]:
+    """Serve ``perception simulate --format drive``: roads, or towns with ``--world town``; no options."""
+    request.option({})
+    frames = 50 if request.frames is None else request.frames
+    if request.size == (0, 0):
+        raise PerceptionError("simulate: --size mixed is for --format culane")
+    if request.world != "town":
+        if request.rig or request.lidar:
+            raise PerceptionError("simulate: --rig and --lidar need --world town")
+        paths = write_drives(
+            request.out, request.scenes, frames, request.seed, request.preset, request.size or (960, 540),
+            request.workers, request.rate_hz,
+        )  # fmt: skip
+    else:
+        paths = write_town_drives(
+            request.out, request.scenes, frames, request.seed, request.preset, request.size, request.workers,
+            request.rate_hz, request.rig or "ring7", request.lidar,
+        )  # fmt: skip
+    yield from map(str, paths)
+
+
+def write_drive(drive: Iterable[Frame], path: str | Path) -> None:
     """Write all frames of a drive to ``path``, which appears only when it is complete.
 
     Raises:
@@ -69,17 +91,64 @@ def write_drives(
     Raises:
         PerceptionError: Numbers out of range, unknown preset, or the disk cannot be written.
     """
-    if scenes < 1 or frames < 1 or seed < 0:
-        raise PerceptionError(f"simulate: expected scenes, frames >= 1 and seed >= 0, found {scenes}, {frames}, {seed}")
-    presets.get(preset)
-    jobs = []
-    for number in range(seed, seed + scenes):
-        path = Path(out) / f"{preset}_{number:07d}.mcap"
-        jobs.append(_Job(str(path), number, preset, frames, fps, size))
+    settings = {"preset": preset, "n_frames": frames, "fps": fps, "size": size}
+    yield from _write_all(out, preset, scenes, frames, seed, workers, SimulatedDrive, settings)
+
+
+def write_town_drives(
+    out: str | Path,
+    scenes: int,
+    frames: int = 50,
+    seed: int = 0,
+    preset: str = "random",
+    size: tuple[int, int] | None = None,
+    workers: int = 1,
+    rate_hz: float = 10.0,
+    rig: str = "ring7",
+    lidar: int | None = None,
+) -> Iterator[Path]:
+    """Write ``scenes`` drives through towns ``town_<preset>_<seed>.mcap``; files that exist are kept.
+
+    Args:
+        out: Folder of the files.
+        scenes: Number of drives; drive ``i`` uses seed ``seed + i``.
+        frames: Frames a drive.
+        seed: First seed.
+        preset: Name of a preset.
+        size: (width, height) of the rig's landscape cameras; None takes the default of the rig.
+        workers: Processes; a drive is written by one.
+        rate_hz: Frames a second.
+        rig: Name of a rig.
+        lidar: Beams of the LiDAR; None or 0 for none.
+
+    Yields:
+        Each file as soon as it is complete.
+
+    Raises:
+        PerceptionError: Numbers out of range, unknown names, or the disk cannot be written.
+    """
+    if rig not in DEFAULT_SIZES:
+        raise UnknownNameError("rig", rig, DEFAULT_SIZES)
+    settings = {"preset": preset, "n_frames": frames, "rate_hz": rate_hz, "rig": rig, "lidar": lidar or None}
+    settings["size"] = size or DEFAULT_SIZES[rig]
+    yield from _write_all(out, f"town_{preset}", scenes, frames, seed, workers, TownDrive, settings)
+
+
+def _write_all(
+    out: str | Path, name: str, scenes: int, frames: int, seed: int, workers: int,
+    make: Callable[..., Iterable[Frame]], settings: dict[str, Any],
+) -> Iterator[Path]:  # fmt: skip
+    """Write drives ``<name>_<seed>.mcap`` that ``make(seed, **settings)`` returns."""
+    check_request(scenes, frames, seed)
+    presets.get(settings["preset"])
+    jobs = [
+        _Job(str(Path(out) / f"{name}_{number:07d}.mcap"), make, {**settings, "seed": number})
+        for number in range(seed, seed + scenes)
+    ]
     for job, _ in zip(jobs, run_jobs(_write, jobs, workers)):
         yield Path(job.path)
 
 
 def _write(job: _Job) -> None:
     if not Path(job.path).is_file():
-        write_drive(SimulatedDrive(job.seed, job.preset, job.frames, job.fps, job.size), job.path)
+        write_drive(job.make(**job.settings), job.path)

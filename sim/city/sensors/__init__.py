@@ -1,0 +1,1 @@
+"""Cameras and LiDAR in a town."""
