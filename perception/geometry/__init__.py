@@ -1,6 +1,7 @@
-"""Cameras, rigid transforms and polylines. Conventions: ``perception/conventions.md``."""
+"""Cameras, rigid transforms, grids and polylines. Conventions: ``perception/conventions.md``."""
 
 from perception.geometry.camera import Camera
+from perception.geometry.grid import GridSpec
 from perception.geometry.polyline import resample
 from perception.geometry.transforms import (
     interpolate_pose,
@@ -13,6 +14,7 @@ from perception.geometry.transforms import (
 
 __all__ = [
     "Camera",
+    "GridSpec",
     "interpolate_pose",
     "invert_pose",
     "make_pose",

@@ -23,10 +23,13 @@ if SIMULATED:
         """Multiply two float64."""
         return a * b
 
+    product32 = product
+
 else:
     from numba.cuda import libdevice
 
     product = libdevice.dmul_rn  # rounded by itself: the compiler may not fuse it with an addition
+    product32 = libdevice.fmul_rn
 
 
 @contextmanager
