@@ -29,6 +29,13 @@ EXTRAS: Mapping[str, Mapping[str, str]] = {
     "ray": {"ray": "ray>=2.40"},
     "export": {"onnx": "onnx>=1.16", "onnxruntime": "onnxruntime>=1.18"},
     "cuda": {"numba_cuda": "numba-cuda[cu13]>=0.20"},
+    "drives": {
+        "pyarrow": "pyarrow>=15",
+        "velodyne_decoder": "velodyne-decoder>=3.1",
+        "kiss_icp": "kiss-icp>=1.2",
+        "aiohttp": "fsspec[http]>=2024.6",
+    },
+    "s3": {"s3fs": "s3fs>=2024.6"},
     "dev": {"pytest": "pytest>=8", "ruff": "ruff>=0.9", "mypy": "mypy>=1.14", "build": "build>=1.2"},
 }
 """Extra -> modules that show that it is installed, each with the requirement that brings it."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from perception.errors import PerceptionError
 from perception.sources.mapping import DriveMapping
 from perception.structures import Camera, Fault, Frame
@@ -25,6 +27,9 @@ class DriveOptions:
         start_s: Seconds from the drive's first frame; None begins there.
         end_s: Seconds from the drive's first frame, inclusive; None reads to the end.
         every: Deliver every n-th frame, counted from the first one of the range.
+        trust: Files that could run code when read (pickles) may be read.
+        part: Which drive of a folder that holds several, see :meth:`DriveSource.parts`.
+        follow_s: Wait at the end for more, until nothing new came for this many seconds; None: stop at the end.
     """
 
     mapping: DriveMapping | None = None
@@ -32,12 +37,17 @@ class DriveOptions:
     start_s: float | None = None
     end_s: float | None = None
     every: int = 1
+    trust: bool = False
+    part: str = ""
+    follow_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.every < 1:
             raise PerceptionError(f"every: expected 1 or more, found {self.every}")
         if (self.start_s or 0) < 0:
             raise PerceptionError(f"start: expected seconds from the drive's begin, found {self.start_s}")
+        if self.follow_s is not None and self.follow_s <= 0:
+            raise PerceptionError(f"follow: expected seconds above 0, found {self.follow_s}")
         if self.end_s is not None and self.end_s < (self.start_s or 0):
             raise PerceptionError(f"end: expected at least start ({self.start_s or 0} s), found {self.end_s} s")
 
@@ -79,6 +89,9 @@ class DriveInfo:
         has_pose: True if frames carry an ego pose.
         mapping: The mapping in use.
         faults: Damage of the file as a whole.
+        pose_source: Where ego poses come from, in words; empty when there are none.
+        transforms: Edges of the transform tree: (parent, child, True if it moves).
+        yaws: Camera -> direction it looks in, radians in the ego frame (left positive), where its pose is known.
     """
 
     uri: str
@@ -95,6 +108,9 @@ class DriveInfo:
     has_pose: bool
     mapping: DriveMapping
     faults: tuple[Fault, ...] = ()
+    pose_source: str = ""
+    transforms: tuple[tuple[str, str, bool], ...] = ()
+    yaws: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def duration_s(self) -> float:
@@ -125,6 +141,9 @@ class DriveInfo:
             "has_pose": self.has_pose,
             "mapping": self.mapping.to_dict(),
             "faults": [fault.to_dict() for fault in self.faults],
+            "pose_source": self.pose_source,
+            "transforms": [list(edge) for edge in self.transforms],
+            "yaws": dict(self.yaws),
         }
 
 
@@ -134,6 +153,7 @@ class DriveSource(ABC):
     Subclasses are registered in :data:`perception.registry.SOURCES` and constructed with a path and
     :class:`DriveOptions`. They say with :meth:`probe` how sure they are to read a path. Memory does not grow with the
     length of the drive. Use as a context manager, or call :meth:`close`.
+    A source that sets ``NEEDS_TRUST`` comes behind all others unless the user trusts the files.
 
     Timestamps of successive frames increase. A record whose time lies before that of a delivered frame is dropped and
     recorded as a fault of kind ``time``; a step back of more than a second is a clock that was set anew: the frames
@@ -146,6 +166,7 @@ class DriveSource(ABC):
     """
 
     KIND: ClassVar[str] = ""
+    NEEDS_TRUST: ClassVar[bool] = False
 
     def __init__(self, path: Path, options: DriveOptions) -> None:
         self.path, self.options = path, options
@@ -173,6 +194,15 @@ class DriveSource(ABC):
     @abstractmethod
     def _frames(self, from_ns: int | None) -> Iterator[Frame]:
         """Frames of the range in ``options``, beginning with the first one at or after ``from_ns``."""
+
+    @classmethod
+    def parts(cls, path: Path) -> list[str]:
+        """Names of the drives inside a folder that holds several; empty for a path that is one drive."""
+        return []
+
+    def stream_times(self) -> dict[str, np.ndarray]:
+        """Stream -> (N,) int64 times of its records, as far as they are known without decoding; for gaps."""
+        return {}
 
     def seek(self, timestamp_ns: int | None) -> None:
         """Let iterations from now on begin with the first frame at or after ``timestamp_ns``; None: at the beginning.

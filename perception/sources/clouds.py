@@ -10,11 +10,11 @@ from perception.geometry import quaternion_to_matrix
 from perception.sources.wire import MessageError
 from perception.structures import PointCloud
 
-__all__ = ["decode_cloud"]
+__all__ = ["TIME_FIELDS", "decode_cloud", "field_name", "relative_seconds"]
 
 _ROS_TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
 _FOXGLOVE_TYPES = {1: "u1", 2: "i1", 3: "u2", 4: "i2", 5: "u4", 6: "i4", 7: "f4", 8: "f8"}
-_TIME_FIELDS = ("t", "time", "timestamp", "time_stamp", "offset_ns", "time_offset", "offset_time")
+TIME_FIELDS = ("t", "time", "timestamp", "time_stamp", "offset_ns", "time_offset", "offset_time")
 _RENAMED = {"reflectivity": "intensity", "i": "intensity", "line": "ring", "channel": "ring", "laser": "ring"}
 
 
@@ -52,11 +52,16 @@ def decode_cloud(message: Any, payload: bytes | np.ndarray, stamp_ns: int, senso
             continue
         column = table[name][finite]
         native = column.astype(column.dtype.newbyteorder("="))
-        if name in _TIME_FIELDS and "time" not in fields:
-            fields["time"] = _relative_seconds(native, stamp_ns)
+        if name in TIME_FIELDS and "time" not in fields:
+            fields["time"] = relative_seconds(native, stamp_ns)
         else:
-            fields.setdefault(_RENAMED.get(name, name), native)
+            fields.setdefault(field_name(name), native)
     return PointCloud(points[finite], fields, stamp_ns, sensor), int(len(points) - finite.sum())
+
+
+def field_name(name: str) -> str:
+    """The name a column of a cloud is delivered under: ``reflectivity`` is ``intensity``, ``laser`` is ``ring``."""
+    return _RENAMED.get(name, name)
 
 
 def _ros_table(message: Any, payload: bytes | np.ndarray) -> np.ndarray:
@@ -101,7 +106,8 @@ def _dtype(fields: Any, key: str, types: dict[int, str], stride: int, big_endian
         raise MessageError(f"expected a valid point layout, found {error}") from error
 
 
-def _relative_seconds(values: np.ndarray, stamp_ns: int) -> np.ndarray:
+def relative_seconds(values: np.ndarray, stamp_ns: int) -> np.ndarray:
+    """Times of points in seconds after ``stamp_ns``; units and origin as :func:`decode_cloud` says."""
     if values.size == 0:
         return values.astype(np.float32)
     if values.dtype.kind in "iu":

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timezone
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +13,7 @@ from perception.sources.base import DriveOptions, StreamInfo
 from perception.sources.pixels import decode_compressed
 from perception.sources.rig import load_cameras
 from perception.sources.single import SingleCameraSource
+from perception.sources.times import TIME_FILES, natural_key, read_times
 from perception.sources.wire import MessageError
 from perception.structures import Fault, Frame
 
@@ -24,7 +22,6 @@ __all__ = ["ImageFolderSource"]
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
 _MAGICS = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\0", b"MM\0*", b"P5", b"P6")
 _PERIOD_NS = 100_000_000
-_TIME_FILES = ("timestamps.csv", "timestamps.txt")
 _CALIBRATION_FILES = ("calibration.yaml", "calibration.yml")
 
 
@@ -52,9 +49,9 @@ class ImageFolderSource(SingleCameraSource):
         sidecars = [folder / name for name in _CALIBRATION_FILES] if path.is_dir() else []
         calibration = next((file for file in sidecars if file.is_file()), None)
         super().__init__(path, options, load_cameras(calibration) if calibration and not options.cameras else {})
-        times = next((folder / name for name in _TIME_FILES if path.is_dir() and (folder / name).is_file()), None)
+        times = next((folder / name for name in TIME_FILES if path.is_dir() and (folder / name).is_file()), None)
         if times is not None:
-            self.files, self._times = _read_times(times, self.files)
+            self.files, self._times = read_times(times, self.files)
         else:
             self._times = [index * _PERIOD_NS for index in range(len(self.files))]
 
@@ -119,55 +116,4 @@ class ImageFolderSource(SingleCameraSource):
 
 def _pictures(folder: Path) -> list[Path]:
     found = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
-    return sorted((file for file in found if file.is_file()), key=lambda file: _natural(file.name))
-
-
-def _natural(name: str) -> list[tuple[int, int, str]]:
-    parts = re.split(r"(\d+)", name.lower())
-    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts if part]
-
-
-def _read_times(path: Path, files: list[Path]) -> tuple[list[Path], list[int]]:
-    """Pictures and their times in the order of the file of times.
-
-    Named pictures are looked up among those of the folder, so a name cannot lead out of it; one that is not there
-    stays in the list, for its frame to say so.
-    """
-    rows = [re.split(r"[,;\t]\s*", line.strip()) for line in path.read_text().splitlines()]
-    rows = [row for row in rows if row != [""] and not row[0].startswith("#")]
-    heading = rows.pop(0) if rows and _nanoseconds(rows[0][-1], False) is None else []
-    in_seconds = bool(heading) and heading[-1].strip().lower() in ("timestamp_s", "time_s", "seconds")
-    times = []
-    for number, row in enumerate(rows):
-        time_ns = _nanoseconds(row[-1], in_seconds)
-        if time_ns is None:
-            raise InputError(path, f"row {number + 1}", "a time, or name,time", ",".join(row))
-        times.append(time_ns)
-    if all(len(row) == 1 for row in rows):
-        if len(times) != len(files):
-            raise InputError(path, "", f"{len(files)} times, one for each picture", str(len(times)))
-        return files, times
-    known = {file.name: file for file in files}
-    outside = next((row[0] for row in rows if row[0] not in known and Path(row[0]).name != row[0]), None)
-    if outside is not None:
-        raise InputError(path, "", "names of pictures in the same folder", repr(outside))
-    return [known.get(row[0], path.parent / row[0]) for row in rows], times
-
-
-def _nanoseconds(text: str, in_seconds: bool) -> int | None:
-    text = text.strip()
-    try:
-        value = Decimal(text)
-        if not value.is_finite():
-            return None
-        return int(value * 10**9) if in_seconds or "." in text or "e" in text.lower() else int(value)
-    except InvalidOperation:
-        return _date_nanoseconds(text)
-
-
-def _date_nanoseconds(text: str) -> int | None:
-    match = re.fullmatch(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z?", text)
-    if match is None:
-        return None
-    moment = datetime.fromisoformat(f"{match[1]}T{match[2]}").replace(tzinfo=timezone.utc)
-    return int(moment.timestamp()) * 10**9 + int((match[3] or "0").ljust(9, "0"))
+    return sorted((file for file in found if file.is_file()), key=lambda file: natural_key(file.name))

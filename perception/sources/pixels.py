@@ -5,12 +5,14 @@ Conversions are fixed: 16-bit samples keep their high byte, alpha is dropped, gr
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 
 from perception.sources.wire import MessageError
 
-__all__ = ["decode_compressed", "decode_raw"]
+__all__ = ["decode_compressed", "decode_raw", "picture_size"]
 
 _CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "rgb16": 3, "bgr16": 3, "8uc3": 3, "8uc4": 4}
 _GREY = {"mono8", "mono16", "8uc1", "16uc1"}
@@ -119,3 +121,17 @@ def _rows(data: bytes | memoryview | np.ndarray, height: int, row: int, step: in
     buffer = np.frombuffer(data, np.uint8)
     rows = np.lib.stride_tricks.as_strided(buffer, (height, row), (step, 1), writeable=False)
     return np.ascontiguousarray(rows)
+
+
+def picture_size(file: Path) -> tuple[int, int]:
+    """(width, height) of a picture file; of a PNG from its first bytes, of others after decoding.
+
+    Raises:
+        MessageError: It is no picture.
+    """
+    with file.open("rb") as stream:
+        head = stream.read(24)
+        if head.startswith(b"\x89PNG\r\n\x1a\n") and len(head) == 24:
+            return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+        height, width = decode_compressed(head + stream.read()).shape[:2]
+    return width, height

@@ -31,6 +31,14 @@ class PoseTrack:
         self.times: list[int] = []
         self.poses: list[np.ndarray] = []
 
+    @classmethod
+    def of(cls, times_ns: Sequence[int], poses: Sequence[np.ndarray], gap_ns: int = 1_000_000_000) -> PoseTrack:
+        """A track of all the given poses, in any order; of several with one time the first stays."""
+        times, first = np.unique(np.asarray(times_ns, dtype=np.int64), return_index=True)
+        track = cls(max(len(times), 1), gap_ns)
+        track.times, track.poses = times.tolist(), [poses[index] for index in first]
+        return track
+
     def add(self, stamp_ns: int, pose: np.ndarray) -> None:
         """Add a (4, 4) pose; samples may arrive out of order, a step back of over a second forgets the older ones."""
         if self.times and self.times[-1] - stamp_ns > CLOCK_STEP_NS:

@@ -77,7 +77,7 @@ def test_named_times_choose_and_order_the_pictures(folder: Path) -> None:
 
 def test_times_that_do_not_fit(folder: Path) -> None:
     (folder / "timestamps.txt").write_text("0.1\n0.2\n")
-    with pytest.raises(InputError, match=r"timestamps\.txt: expected 4 times, one for each picture, found 2"):
+    with pytest.raises(InputError, match=r"timestamps\.txt: expected 4 times, one for each file, found 2"):
         open_drive(folder)
     (folder / "timestamps.txt").write_text("0.1\n0.2\nsoon\n0.4\n")
     with pytest.raises(InputError, match=r"row 3.*soon"):
