@@ -6,18 +6,23 @@ import argparse
 import json
 from pathlib import Path
 
-HELP = "Check a dataset on disk, index it, or print statistics of it; what was examined before is not examined again."
+HELP = (
+    "Check a dataset on disk, index it, draw it, or print statistics; what was examined before is not examined again."
+)
 
 SHOWN = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("action", choices=("check", "index", "stats", "list"), help="list: name the known datasets")
+    parser.add_argument(
+        "action", choices=("check", "index", "stats", "draw", "list"), help="list: name the known datasets"
+    )
     parser.add_argument("name", nargs="?", help="name of the dataset, see `perception data list`")
     parser.add_argument("path", nargs="?", type=Path, help="its folder; relative ones are below PERCEPTION_DATA if set")
     parser.add_argument("--workers", type=int, default=1, help="processes (1)")
-    parser.add_argument("--out", type=Path, help="where `index` writes (default: PATH/index.json)")
+    parser.add_argument("--out", type=Path, help="where `index` and `draw` write (default: in PATH)")
+    parser.add_argument("--count", type=int, default=12, help="how many records `draw` draws, evenly spread (12)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write findings and statistics to FILE")
 
 
@@ -33,7 +38,12 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.name is None or args.path is None:
         raise PerceptionError(f"data {args.action}: expected NAME and PATH; `perception data list` names the datasets")
-    report = _examined(datasets.find_tool(args.name), data_path(args.path), args.workers)
+    tool, root = datasets.find_tool(args.name), data_path(args.path)
+    if args.action == "draw":
+        return _draw(tool, root, args.out or root / "drawings", args.count)
+    if args.action == "index" and _own_index(tool, root, args.out or root / "index", args.workers):
+        return 0
+    report = _examined(tool, root, args.workers)
     fatal = [finding for finding in report.findings if finding.fatal]
     doubtful = [finding for finding in report.findings if not finding.fatal]
     print(f"{report.dataset}: {len(report.records)} records, {len(fatal)} errors, {len(doubtful)} doubtful")
@@ -43,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         if len(findings) > SHOWN:
             print(f"... and {len(findings) - SHOWN} more; --json FILE writes all of them")
     if fatal and args.action == "check":
-        print(f"expected tree:\n{datasets.find_tool(args.name).expected_tree.rstrip()}")
+        print(f"expected tree:\n{tool.expected_tree.rstrip()}")
     if args.action == "stats":
         _print_stats(report.stats())
     if args.action == "index":
@@ -63,6 +73,36 @@ def _examined(tool, root: Path, workers: int):  # type: ignore[no-untyped-def]
         print(f"\rexamined {len(report.records)} records ({report.reused} known before)", end="", flush=True)
     print()
     return report
+
+
+def _own_index(tool, root: Path, out: Path, workers: int) -> bool:  # type: ignore[no-untyped-def]
+    """Let the dataset write its own kind of index; False when it has none."""
+    line = ""
+    try:
+        for line in tool.write_index(root, out, workers):
+            print(f"\r{line}", end="", flush=True)
+    except NotImplementedError:
+        return False
+    print()
+    return True
+
+
+def _draw(tool, root: Path, out: Path, count: int) -> int:  # type: ignore[no-untyped-def]
+    from perception.errors import PerceptionError
+    from perception.sinks.storage import write_png
+
+    names = list(tool.records(root))
+    chosen = [names[i * len(names) // min(count, len(names))] for i in range(min(count, len(names)))]
+    for name in chosen:
+        try:
+            picture = tool.draw(root, name)
+        except NotImplementedError:
+            raise PerceptionError(
+                f"{tool.name}: this dataset cannot be drawn; see `perception browse CONFIG`"
+            ) from None
+        write_png(out / f"{name.replace('/', '_')}.png", picture)
+    print(f"wrote {len(chosen)} pictures to {out}")
+    return 0
 
 
 def _print_stats(stats: dict) -> None:

@@ -111,7 +111,7 @@ def _run_tusimple(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _add_openlanev2(parser: argparse.ArgumentParser) -> None:
-    forms = "json file, split list, or folder <split>/<segment>/info/<timestamp>[-ls].json"
+    forms = "json or (--trust) pkl file, split list, or folder <split>/<segment>/info/<timestamp>[-ls].json"
     parser.add_argument("pred", type=Path, metavar="PRED", help=f"predictions: {forms}")
     parser.add_argument("gt", type=Path, metavar="GT", help=f"ground truth: {forms}")
     parser.add_argument(
@@ -122,12 +122,17 @@ def _add_openlanev2(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="frames to score side by side (1)")
     parser.add_argument(
+        "--trust", action="store_true", help="open pickles (result files, collections) whose origin you trust"
+    )
+    parser.add_argument(
         "--worst", type=int, default=0, metavar="N", help="also score every frame alone and print the N worst"
     )
 
 
 def _run_openlanev2(args: argparse.Namespace) -> dict[str, Any]:
-    report = openlanev2.evaluate_paths(args.pred, args.gt, args.version, args.track, args.threads, args.worst > 0)
+    report = openlanev2.evaluate_paths(
+        args.pred, args.gt, args.version, args.track, args.threads, args.worst > 0, args.trust
+    )
     print(f"OpenLane-V2 {report['version']}, {report['track']}, {report['frames']} frames")
     for group in ("scores", "lanesegnet", "extra"):
         for name, value in report.get(group, {}).items():

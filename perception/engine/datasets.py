@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from perception import plugin
 from perception.errors import InputError, UnknownNameError
 from perception.jobs import run_jobs
@@ -25,6 +27,8 @@ from perception.sinks.storage import write_file
 
 __all__ = ["DatasetTool", "Examined", "Finding", "Report", "examine", "find_tool", "tools", "write_index"]
 
+CORE = {"openlanev2": "perception.datasets.openlanev2.tool:OpenLaneV2Tool"}
+"""Datasets that several plugins read, by name; plugins bring the others."""
 FORMAT = 1
 """Version of the cache and index files."""
 
@@ -86,6 +90,22 @@ class DatasetTool(ABC):
     def examine(self, root: Path, record: str) -> Examined:
         """Read one record; problems are findings, never exceptions."""
 
+    def write_index(self, root: Path, out: Path, workers: int) -> Iterator[str]:
+        """Write an index of the dataset's own kind; yields lines of progress, the last says where it is.
+
+        Raises:
+            NotImplementedError: The dataset has none; facts of the records are written then.
+        """
+        raise NotImplementedError
+
+    def draw(self, root: Path, record: str) -> np.ndarray:
+        """A picture of one record with its truth, (H, W, 3) uint8 RGB.
+
+        Raises:
+            NotImplementedError: The dataset cannot be drawn.
+        """
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class Report:
@@ -118,10 +138,10 @@ class Report:
 
 
 def tools() -> dict[str, DatasetTool]:
-    """All dataset tools of all plugins by name."""
+    """The dataset tools of the core and of all plugins by name."""
     found: dict[str, DatasetTool] = {}
-    for spec in plugin.discover().specs.values():
-        for name, target in spec.datasets.items():
+    for targets in (CORE, *(spec.datasets for spec in plugin.discover().specs.values())):
+        for name, target in targets.items():
             module, attribute = target.split(":")
             made = getattr(importlib.import_module(module), attribute)
             found[name] = made() if isinstance(made, type) else made

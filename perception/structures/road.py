@@ -37,6 +37,8 @@ class LaneSegments(Result):
         areas: M closed polygons or lines (P, 3).
         area_labels: (M,) int64: 1 pedestrian crossing, 2 road boundary.
         area_scores: (M,) float32.
+        elements: K traffic elements in the front camera, or None for none.
+        lane_element: (N, K) float32, confidence that element k governs segment i.
     """
 
     KIND: ClassVar[str] = "lane_segments"
@@ -51,6 +53,8 @@ class LaneSegments(Result):
     areas: tuple[np.ndarray, ...] = ()
     area_labels: np.ndarray = _empty(0)
     area_scores: np.ndarray = _empty(0)
+    elements: Boxes2D | None = None
+    lane_element: np.ndarray = _empty(0, 0)
 
     def __post_init__(self) -> None:
         for name in ("centerlines", "left", "right", "areas"):
@@ -69,6 +73,8 @@ class LaneSegments(Result):
         }
         for name, (shape, dtype) in shapes.items():
             object.__setattr__(self, name, array_field("LaneSegments", name, getattr(self, name), shape, dtype))
+        governed = _graph("LaneSegments", "lane_element", self.lane_element, (n, len(self.elements or ())))
+        object.__setattr__(self, "lane_element", governed)
 
     def __len__(self) -> int:
         return len(self.centerlines)
@@ -101,9 +107,14 @@ class LaneGraph(Result):
         n, m = len(self.centerlines), 0 if self.elements is None else len(self.elements)
         shapes: dict[str, tuple[int, ...]] = {"scores": (n,), "lane_lane": (n, n), "lane_element": (n, m)}
         for name, shape in shapes.items():
-            value = np.asarray(getattr(self, name), dtype=np.float32)
-            value = value.reshape(shape) if value.size == 0 == np.prod(shape) else value
-            object.__setattr__(self, name, array_field("LaneGraph", name, value, shape, np.float32))
+            object.__setattr__(self, name, _graph("LaneGraph", name, getattr(self, name), shape))
 
     def __len__(self) -> int:
         return len(self.centerlines)
+
+
+def _graph(owner: str, name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """A float32 array of a shape; any array without entries stands for one of a shape without entries."""
+    array = np.asarray(value, dtype=np.float32)
+    array = array.reshape(shape) if array.size == 0 == np.prod(shape) else array
+    return array_field(owner, name, array, shape, np.float32)

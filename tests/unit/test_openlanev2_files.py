@@ -174,7 +174,7 @@ def test_what_is_no_truth_is_named(tree: Path, tmp_path: Path):
         evaluate_paths(tree, tree)
     with pytest.raises(InputError, match=r"expected frames .*, found none"):
         open_frames(tmp_path / "tree" / "val")
-    with pytest.raises(InputError, match="pickles"):
+    with pytest.raises(InputError, match="--trust to open a pickle"):
         open_frames(tmp_path / "results.pkl")
     (tmp_path / "cut.json").write_text('{"results": {')
     with pytest.raises(InputError, match=r"cut\.json: expected json"):

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from perception.errors import InputError
+from perception.metrics.openlanev2.pickles import plain, read_pickle
 from perception.metrics.openlanev2.records import LANE_KEY, Place, parse_scene, prepare
 from perception.metrics.openlanev2.scene import CENTERLINE, LANE_SEGMENT, Scene
 from perception.metrics.openlanev2.scoring import evaluate
@@ -57,23 +58,28 @@ class Frames:
         return scene if predicted else prepare(scene)
 
 
-def open_frames(path: Path, track: str | None = None) -> Frames:
+def open_frames(path: Path, track: str | None = None, trust: bool = False) -> Frames:
     """Find the frames below a path.
 
     Args:
         path: A folder that holds ``<split>/<segment>/info/<timestamp>[-ls].json``; a split list
             ``{split: {segment: [file, ...]}}`` that lies in such a folder; or one json file, either a frame or
-            ``{"results": {"<split>/<segment>/<timestamp>": {"predictions" or "annotation": ...}}}``.
+            ``{"results": {"<split>/<segment>/<timestamp>": {"predictions" or "annotation": ...}}}``; or an official
+            pickle, a result file or a collection.
         track: ``"centerline"`` or ``"lane_segment"``; None takes centerlines where there are any.
+        trust: Open pickles.
 
     Raises:
         InputError: No frame there, a listed file that does not exist, a frame that occurs twice.
     """
     if path.is_dir():
         return _tree(path, track)
-    content = read_object(path)
-    if isinstance(results := content.get("results"), Mapping):
-        named = [(_result_key(path, name), _mapping(path, name, frame)) for name, frame in results.items()]
+    content = plain(read_pickle(path, trust)) if path.suffix == ".pkl" else read_object(path)
+    results = content.get("results")
+    if results is None and content and all(isinstance(key, tuple) for key in content):
+        results = content  # a collection
+    if isinstance(results, Mapping):
+        named = [(result_key(path, name), _mapping(path, name, frame)) for name, frame in results.items()]
         return Frames(path, track or _track(named), _unique(path, named))
     if "annotation" in content or "predictions" in content:
         found = [((str(content.get("segment_id")), str(content.get("timestamp"))), content)]
@@ -88,6 +94,7 @@ def evaluate_paths(
     track: str | None = None,
     threads: int = 1,
     per_frame: bool = False,
+    trust: bool = False,
 ) -> dict[str, Any]:
     """Score predictions against truth, both as :func:`open_frames` takes them.
 
@@ -98,6 +105,7 @@ def evaluate_paths(
         track: ``"centerline"`` or ``"lane_segment"``; None takes centerlines where there are any.
         threads: How many frames are scored side by side.
         per_frame: Add ``per_frame``, the scores of every frame on its own, worst total first.
+        trust: Open pickles.
 
     Returns:
         The report of :func:`perception.metrics.openlanev2.evaluate`.
@@ -105,8 +113,8 @@ def evaluate_paths(
     Raises:
         InputError: A frame of the truth has no prediction, a predicted frame no truth, or one is malformed.
     """
-    truths = open_frames(gt, track)
-    predictions = open_frames(pred, truths.track)
+    truths = open_frames(gt, track, trust)
+    predictions = open_frames(pred, truths.track, trust)
     _check_same_frames(truths, predictions)
     keys = sorted(truths.entries)
     alone: list[dict[str, Any]] = []
@@ -141,8 +149,6 @@ def read_object(path: Path) -> Mapping[str, Any]:
     Raises:
         InputError: The file cannot be read, is no json, or holds something else.
     """
-    if path.suffix == ".pkl":
-        raise InputError(path, "", "json (pickles could run code and are not opened)", "a pickle")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -158,8 +164,13 @@ def _mapping(path: Path, name: str, frame: Any) -> Mapping[str, Any]:
     return frame
 
 
-def _result_key(path: Path, name: str) -> Key:
-    parts = name.split("/")
+def result_key(path: Path, name: str | tuple[str, ...]) -> Key:
+    """Segment and timestamp of ``"<split>/<segment>/<timestamp>"``, or of a tuple as pickles have.
+
+    Raises:
+        InputError: The name has another form.
+    """
+    parts = [str(part) for part in name] if isinstance(name, tuple) else str(name).split("/")
     if len(parts) not in (2, 3) or not all(parts):
         raise InputError(path, "results", "keys <split>/<segment>/<timestamp>", repr(name))
     return parts[-2], parts[-1]
