@@ -1,0 +1,11 @@
+"""What does a sticker do to our signs, our lanes, our counts? Patch attacks on any model (REAP, ICCV 2023, widened)."""
+
+from perception.plugin import PluginSpec
+
+PLUGIN = PluginSpec(
+    name="patch_robustness",
+    task="robustness to patches",
+    summary="patches on signs and roads under measured light and geometry, against any model",
+    bench=("perception.plugins.patch_robustness.bench",),
+    parity={"reap": "perception.plugins.patch_robustness.parity:run"},
+)
