@@ -127,19 +127,40 @@ def _add_openlanev2(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--worst", type=int, default=0, metavar="N", help="also score every frame alone and print the N worst"
     )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="write scores by class and frame, curves, and the worst frames drawn"
+    )
+    lanesegnet_help = "prepare raw truth as LaneSegNet's own evaluator does (crossings as two edges)"
+    parser.add_argument("--lanesegnet", action="store_true", help=lanesegnet_help)
+    parser.add_argument("--pictures", type=Path, metavar="ROOT", help="root of the camera pictures (GT's folder)")
 
 
 def _run_openlanev2(args: argparse.Namespace) -> dict[str, Any]:
     report = openlanev2.evaluate_paths(
-        args.pred, args.gt, args.version, args.track, args.threads, args.worst > 0, args.trust
+        args.pred,
+        args.gt,
+        args.version,
+        args.track,
+        args.threads,
+        per_frame=args.worst > 0,
+        trust=args.trust,
+        out=args.out,
+        lanesegnet=args.lanesegnet,
     )
     print(f"OpenLane-V2 {report['version']}, {report['track']}, {report['frames']} frames")
-    for group in ("scores", "lanesegnet", "extra"):
+    for group in ("lanesegnet",) if args.lanesegnet else ("scores", "lanesegnet", "extra"):
         for name, value in report.get(group, {}).items():
             print(f"{name:<14} {'-' if value is None else f'{value:.6f}'}")
     for row in report.get("per_frame", [])[: args.worst]:
         values = ", ".join(f"{name} {value:.4f}" for name, value in row.items() if isinstance(value, float))
         print(f"{row['frame']}: {values}")
+    if args.out:
+        from perception.datasets.openlanev2.report import draw_pairs
+
+        names = [row["frame"] for row in report["per_frame"][: args.worst or 12]]
+        folder = args.out / "worst"
+        drawn = draw_pairs(args.pred, args.gt, names, folder, report["track"], args.trust, args.pictures)
+        print(f"wrote scores, classes, frames and curves to {args.out}, {len(drawn)} pictures to {folder}")
     return report
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from perception.errors import InputError
+from perception.errors import InputError, PerceptionError
+from perception.metrics.openlanev2.breakdown import write_breakdown
+from perception.metrics.openlanev2.lanesegnet import lanesegnet_truth
 from perception.metrics.openlanev2.pickles import plain, read_pickle
 from perception.metrics.openlanev2.records import LANE_KEY, Place, parse_scene, prepare
 from perception.metrics.openlanev2.scene import CENTERLINE, LANE_SEGMENT, Scene
-from perception.metrics.openlanev2.scoring import evaluate
+from perception.metrics.openlanev2.scoring import Evaluator, evaluate
 
 SEGMENT_SUFFIX = "-ls"
 """Ends the file names of lane-segment frames, ``<timestamp>-ls.json``."""
@@ -29,11 +31,13 @@ class Frames:
         path: What was opened.
         track: ``"centerline"`` or ``"lane_segment"``.
         entries: (segment id, timestamp) -> file of the frame, or the frame itself.
+        prepare: What makes raw annotation ready for scoring.
     """
 
     path: Path
     track: str
     entries: Mapping[Key, Path | Mapping[str, Any]]
+    prepare: Callable[[Scene], Scene] = prepare
 
     def scene(self, key: Key, side: Side) -> Scene:
         """Read a frame.
@@ -55,7 +59,12 @@ class Frames:
             wanted = "annotation (test frames have none)" if side == "truth" else "predictions or annotation"
             raise place.error("the frame", f"an object {wanted}", ", ".join(sorted(record)) or "nothing")
         scene = parse_scene(place, block, self.track, predicted)
-        return scene if predicted else prepare(scene)
+        try:
+            return scene if predicted else self.prepare(scene)
+        except InputError:
+            raise
+        except PerceptionError as error:
+            raise InputError(place.path, f"frame {place.frame}", "", str(error)) from error
 
 
 def open_frames(path: Path, track: str | None = None, trust: bool = False) -> Frames:
@@ -95,6 +104,8 @@ def evaluate_paths(
     threads: int = 1,
     per_frame: bool = False,
     trust: bool = False,
+    out: Path | None = None,
+    lanesegnet: bool = False,
 ) -> dict[str, Any]:
     """Score predictions against truth, both as :func:`open_frames` takes them.
 
@@ -106,6 +117,8 @@ def evaluate_paths(
         threads: How many frames are scored side by side.
         per_frame: Add ``per_frame``, the scores of every frame on its own, worst total first.
         trust: Open pickles.
+        lanesegnet: Prepare raw truth as LaneSegNet's own evaluator does, see :func:`lanesegnet_truth`.
+        out: Folder that receives the report with everything in it, see :func:`write_breakdown`.
 
     Returns:
         The report of :func:`perception.metrics.openlanev2.evaluate`.
@@ -113,22 +126,29 @@ def evaluate_paths(
     Raises:
         InputError: A frame of the truth has no prediction, a predicted frame no truth, or one is malformed.
     """
-    truths = open_frames(gt, track, trust)
+    truths = open_frames(gt, LANE_SEGMENT if lanesegnet else track, trust)
     predictions = open_frames(pred, truths.track, trust)
+    if lanesegnet:
+        truths, predictions = (replace(frames, prepare=lanesegnet_truth) for frames in (truths, predictions))
     _check_same_frames(truths, predictions)
     keys = sorted(truths.entries)
     alone: list[dict[str, Any]] = []
+    evaluator = Evaluator(truths.track, version)
+    per_frame = per_frame or out is not None
     report = evaluate(
         ((truths.scene(key, "truth"), predictions.scene(key, "prediction")) for key in keys),
         truths.track,
         version,
         threads,
         alone.append if per_frame else None,
+        evaluator,
     )
     if per_frame:
         rows = [{"frame": "/".join(key), **one["scores"], **one["extra"]} for key, one in zip(keys, alone)]
         total = list(report["scores"])[-1]
         report["per_frame"] = sorted(rows, key=lambda row: row[total])
+    if out is not None:
+        write_breakdown(out, report, evaluator.curves())
     return report
 
 

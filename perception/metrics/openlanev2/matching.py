@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -76,6 +77,23 @@ def _match(
     return matched
 
 
+def precision_recall(hits: np.ndarray, scores: np.ndarray, truths: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return recall, precision and confidence as the predictions of a class are taken in one after the other.
+
+    Args:
+        hits: (P,) bool, true positives, in frame and list order.
+        scores: (P,) confidences; the sort is stable.
+        truths: Number of true objects.
+
+    Returns:
+        Three (P,) arrays by falling confidence; recall and precision are float32, as in the official evaluator.
+    """
+    order = np.argsort(-scores, kind="stable")
+    true = np.cumsum(hits[order]).astype(np.float32)
+    precision = true / np.arange(1, len(true) + 1, dtype=np.float32)
+    return true / np.float32(max(truths, 1)), precision, scores[order]
+
+
 def average_precision(hits: np.ndarray, scores: np.ndarray, truths: int) -> float:
     """Return the 11-point average precision of a class over a whole set.
 
@@ -90,12 +108,33 @@ def average_precision(hits: np.ndarray, scores: np.ndarray, truths: int) -> floa
     """
     if not truths or not len(hits):
         return float(not truths and not len(hits))
-    sorted_hits = hits[np.argsort(-scores, kind="stable")]
-    true = np.cumsum(sorted_hits).astype(np.float32)
-    recall = true / np.float32(truths)
-    precision = true / np.arange(1, len(true) + 1, dtype=np.float32)
+    recall, precision, _ = precision_recall(hits, scores, truths)
     best = np.append(np.maximum.accumulate(precision[::-1])[::-1], np.float32(0))
     return float(best[np.searchsorted(recall, RECALLS)].mean(dtype=np.float32))
+
+
+class ClassCurve(NamedTuple):
+    """One class at one threshold over a whole set.
+
+    Attributes:
+        label: The class.
+        threshold: Distance below which a prediction counts.
+        truths: Number of true objects.
+        predictions: Number of predicted ones.
+        ap: Average precision.
+        recall: (P,) float32.
+        precision: (P,) float32.
+        scores: (P,) float64, falling.
+    """
+
+    label: int
+    threshold: float
+    truths: int
+    predictions: int
+    ap: float
+    recall: np.ndarray
+    precision: np.ndarray
+    scores: np.ndarray
 
 
 @dataclass
@@ -128,11 +167,25 @@ class Detections:
 
     def average_precisions(self) -> dict[int, tuple[float, ...]]:
         """Return class -> average precision at each threshold."""
+        return {label: tuple(average_precision(*row) for row in rows) for label, rows in self._rows().items()}
+
+    def curves(self) -> list[ClassCurve]:
+        """Return precision over recall of every class at every threshold."""
+        found = []
+        for label, rows in self._rows().items():
+            for threshold, (hits, scores, truths) in zip(self.thresholds, rows):
+                curve = precision_recall(hits, scores, truths)
+                ap = average_precision(hits, scores, truths)
+                found.append(ClassCurve(label, threshold, truths, len(hits), ap, *curve))
+        return found
+
+    def _rows(self) -> dict[int, list[tuple[np.ndarray, np.ndarray, int]]]:
+        """Return class -> hits, confidences and number of true objects, at each threshold."""
         scores = np.concatenate([np.zeros(0), *self._scores])
         labels = np.concatenate([np.zeros(0, np.int16), *self._labels])
         hits = np.concatenate([np.zeros((len(self.thresholds), 0), bool), *self._hits], axis=1)
         table = {}
         for label in self.labels:
             mine, truths = labels == label, self._truths.get(label, 0)
-            table[label] = tuple(average_precision(row[mine], scores[mine], truths) for row in hits)
+            table[label] = [(row[mine], scores[mine], truths) for row in hits]
         return table

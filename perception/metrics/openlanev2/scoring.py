@@ -14,7 +14,7 @@ from perception.errors import PerceptionError, UnknownNameError
 from perception.metrics.openlanev2 import topology
 from perception.metrics.openlanev2.distances import area_distances, box_distances, lane_distances
 from perception.metrics.openlanev2.fscore import FrameCounts, f_score, frame_counts
-from perception.metrics.openlanev2.matching import Detections, Matches, match
+from perception.metrics.openlanev2.matching import ClassCurve, Detections, Matches, match
 from perception.metrics.openlanev2.scene import AREA_CATEGORIES, ATTRIBUTES, CENTERLINE, LANE_SEGMENT, TRACKS, Scene
 
 LANE_THRESHOLDS = (1.0, 2.0, 3.0)
@@ -155,6 +155,22 @@ class Evaluator:
         if frame.fscore is not None:
             self._fscore += frame.fscore
 
+    def curves(self) -> dict[str, ClassCurve]:
+        """Return precision over recall of everything that is detected, by names such as ``lane < 1``.
+
+        Classes that are neither true nor predicted are left out.
+        """
+        named = [("lane", self._lanes, None), ("element", self._elements, dict(enumerate(ATTRIBUTES)))]
+        if self.track == LANE_SEGMENT:
+            named.append(("area", self._areas, AREA_CATEGORIES))
+        found = {}
+        for kind, detections, names in named:
+            for curve in detections.curves():
+                label = f" {names[curve.label]}" if names else ""
+                if curve.truths or curve.predictions:
+                    found[f"{kind}{label} < {curve.threshold:g}"] = curve
+        return found
+
     def report(self) -> dict[str, Any]:
         """Return the scores with their version, as plain data.
 
@@ -212,6 +228,7 @@ def evaluate(
     version: str = "v2.1",
     threads: int = 1,
     per_frame: Callable[[dict[str, Any]], None] | None = None,
+    evaluator: Evaluator | None = None,
 ) -> dict[str, Any]:
     """Score a set of frames.
 
@@ -222,6 +239,7 @@ def evaluate(
         threads: How many frames are scored side by side; the result does not depend on it.
         per_frame: Called with the report of each frame on its own, in order. What does not occur in a frame scores 1
             there, as in a whole set.
+        evaluator: Receives the frames, for those who want more than its report; of `track` and `version`.
 
     Returns:
         The report, see :meth:`Evaluator.report`.
@@ -229,7 +247,7 @@ def evaluate(
     Raises:
         PerceptionError: A frame is of another track, or the version does not define it.
     """
-    evaluator = Evaluator(track, version)
+    evaluator = evaluator or Evaluator(track, version)
 
     def score(pair: tuple[Scene, Scene]) -> FrameScore:
         if pair[0].track != track:
