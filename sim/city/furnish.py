@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
+from perception.sim.city.buildings import garden_wall, house
 from perception.sim.city.elements import Furniture
 from perception.sim.city.layout import Plan
 from perception.sim.city.model import Category, GroundMap
 from perception.sim.city.network import offset_line
 from perception.sim.city.terrain import sample_height
-from perception.sim.world.furniture import building, street_lamp, tree_templates
-from perception.sim.world.mesh import Mesh, repeat
+from perception.sim.world.furniture import street_lamp, tree_templates
+from perception.sim.world.mesh import FOLIAGE, LEAVES, Mesh, blob, cylinder, merge, repeat
 
 
 def furnish(rng: np.random.Generator, plan: Plan, ground: GroundMap, parts: Furniture, night: bool) -> np.ndarray:
@@ -74,10 +77,20 @@ def _buildings(
                 near = np.linalg.norm(points[:, None] - plan.nodes[None], axis=-1) - plan.radii
                 if free and _distance(roads, points).min() > 3.0 and near.min() > 1.0 and rng.random() < 0.9:
                     height = rng.uniform(5, 12) if rng.random() < 0.6 else rng.uniform(12, 30)
-                    mesh = building(rng, _pose(corner, yaw, ground), length, depth, height)
+                    mesh = house(rng, length, depth, height).moved(_pose(corner, yaw, ground))
                     parts.add(mesh, Category.BUILDING, parts.new_instance())
                     taken.append((middle, radius))
+                elif free and rng.random() < 0.5 and _distance(roads, line[index : index + 1]).min() > 3.0:
+                    piece = line[max(index - int(length / 2), 0) : index + int(length / 2)]
+                    _fence(rng, piece, ground, parts)
                 position += length + (rng.uniform(0.5, 2) if rng.random() < 0.6 else rng.uniform(4, 14))
+
+
+def _fence(rng: np.random.Generator, line: np.ndarray, ground: GroundMap, parts: Furniture) -> None:
+    """A wall or a hedge along the front of a gap between houses."""
+    if len(line) > 3:
+        mesh, hedge = garden_wall(rng, line, sample_height(ground, line))
+        parts.add(mesh, Category.VEGETATION if hedge else Category.WALL, parts.new_instance())
 
 
 def _lamp(edge: np.ndarray, index: int, side: int, ground: GroundMap, parts: Furniture) -> np.ndarray:
@@ -94,13 +107,32 @@ def _trees(rng: np.random.Generator, line: np.ndarray, ground: GroundMap, parts:
 
 
 def _tree(rng: np.random.Generator, spot: np.ndarray, height: float, ground: GroundMap, parts: Furniture) -> None:
-    templates = tree_templates()
-    template = templates[int(rng.integers(len(templates) - 2))]
+    templates = crowns() if rng.random() < 0.85 else tree_templates()[5:7]
+    template = templates[int(rng.integers(len(templates)))]
     pose = _pose(spot, rng.uniform(0, 2 * np.pi), ground)
     pose[:3, :3] *= height
     mesh = repeat(template, pose[None])
-    leaf = np.array([0.10, 0.15, 0.04]) * rng.uniform(0.6, 1.3, 3)
+    leaf = np.array([0.115, 0.185, 0.045]) * rng.uniform(0.7, 1.5) * rng.uniform(0.85, 1.2, 3)
     foliage = mesh.color.max(1, keepdims=True) > 0.3
     color = np.where(foliage, mesh.color * leaf, mesh.color).astype(np.float32)
-    tinted = Mesh(mesh.vertices, mesh.triangles, color, mesh.material, mesh.texture)
+    material = np.where(mesh.material == FOLIAGE, LEAVES, mesh.material).astype(np.uint8)
+    tinted = Mesh(mesh.vertices, mesh.triangles, color, material, mesh.texture)
     parts.add(tinted, Category.VEGETATION, parts.new_instance())
+
+
+@lru_cache(maxsize=1)
+def crowns() -> tuple[Mesh, ...]:
+    """Broad-leaved trees 1 m tall with crowns of many lumps, made once per process from a fixed seed."""
+    rng = np.random.default_rng(21)
+    out = []
+    for _ in range(8):
+        parts = [cylinder(0.02, 0, 0.5, (0.09, 0.06, 0.04), 6, 0.7)]
+        wide, tall = rng.uniform(0.16, 0.30), rng.uniform(0.20, 0.30)
+        for _ in range(int(rng.integers(18, 28))):
+            spot = rng.normal(0, 0.5, 3)
+            spot /= max(np.linalg.norm(spot), 1.0)
+            shift = np.eye(4)
+            shift[:3, 3] = spot * (wide, wide, tall) * 0.9 + (0, 0, 0.68)
+            parts.append(blob(rng, rng.uniform(0.09, 0.15, 3), (1, 1, 1), 1).moved(shift))
+        out.append(merge(parts))
+    return tuple(out)

@@ -16,9 +16,10 @@ from perception.sim.city.ground import lifted, paint_ground
 from perception.sim.city.layout import TownConfig, make_plan
 from perception.sim.city.model import GroundMap, Lane, Town, Track
 from perception.sim.city.network import make_lanes
+from perception.sim.city.oval import furnish_oval, make_oval_lanes, make_oval_plan
 from perception.sim.city.pedestrians import make_crowd, make_walkers
 from perception.sim.city.people import people_pool
-from perception.sim.city.traffic import make_ego, make_vehicles
+from perception.sim.city.traffic import CALM, RACING, make_ego, make_vehicles
 from perception.sim.world.look import random_light
 from perception.sim.world.mesh import Mesh, merge
 
@@ -40,8 +41,10 @@ def make_town(seed: int, preset: str = "random", *, seconds: float = 20.0, confi
     config = config or TownConfig()
     weather = presets.get(preset)
     rngs = [np.random.default_rng(child) for child in np.random.SeedSequence([seed, 7]).spawn(8)]
-    plan = make_plan(rngs[0], config)
-    lanes = make_lanes(plan)
+    oval = config.layout == "oval"
+    plan = (make_oval_plan if oval else make_plan)(rngs[0], config)
+    lanes = (make_oval_lanes if oval else make_lanes)(plan)
+    style = RACING if oval else CALM
     areas = make_areas(rngs[1], config, plan, lanes)
     ground = paint_ground(rngs[2], plan, lanes, areas, config.relief)
     lanes = tuple(
@@ -54,11 +57,14 @@ def make_town(seed: int, preset: str = "random", *, seconds: float = 20.0, confi
     fog = float(np.exp(rngs[3].uniform(np.log(0.0003), np.log(0.006)))) if rngs[3].random() < weather.fog else 0.0002
     light = random_light(rngs[3], night, fog)
     parts = Furniture()
-    lanes = put_up_elements(rngs[4], config, plan, lanes, ground, parts)
-    lamps = furnish(rngs[5], plan, ground, parts, night)
-    ego, ego_lanes = make_ego(rngs[6], lanes, seconds, ground)
+    if oval:
+        lamps = furnish_oval(rngs[5], plan, ground, parts)
+    else:
+        lanes = put_up_elements(rngs[4], config, plan, lanes, ground, parts)
+        lamps = furnish(rngs[5], plan, ground, parts, night)
+    ego, ego_lanes = make_ego(rngs[6], lanes, seconds, ground, style)
     meshes: list[Mesh] = []
-    vehicles = make_vehicles(rngs[7], config, lanes, ground, ego, seconds, light.lights_on > 0, meshes)
+    vehicles = make_vehicles(rngs[7], config, lanes, ground, ego, seconds, light.lights_on > 0, meshes, style)
     actors = _populate(rngs[7], config, lanes, ground, ego, vehicles, meshes, parts.count + 1)
     return Town(
         seed=seed,
@@ -89,7 +95,9 @@ def _populate(
     """Vehicles and people in one table, with instances from ``first`` on; their meshes are added to ``meshes``."""
     base = len(meshes)
     meshes.extend(people_pool())
-    tables = [vehicles, make_walkers(rng, config, lanes, ground, ego.times, base)]
+    tables = [vehicles]
+    if config.layout != "oval":
+        tables.append(make_walkers(rng, config, lanes, ground, ego.times, base))
     if config.crowd:
         middle = len(ego.times) // 2
         ahead = ego.positions[middle, :2] + 18 * np.array([np.cos(ego.yaws[middle]), np.sin(ego.yaws[middle])])

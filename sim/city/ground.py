@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
+from scipy.spatial import cKDTree
 
-from perception.sim.city.layout import Plan
+from perception.sim.city.layout import Plan, RoadPlan
 from perception.sim.city.model import Area, Category, GroundMap, Lane, LineType
 from perception.sim.city.network import offset_line
 from perception.sim.city.terrain import sample_height
@@ -70,10 +71,11 @@ def paint_ground(
 ) -> GroundMap:
     """Ground of a town: meadow, pavements, asphalt with patches, lines, zebras, stop lines and arrows."""
     canvas = Canvas(plan.size)
-    grass = np.array([0.07, 0.11, 0.035]) * rng.uniform(0.8, 1.4) if rng.random() < 0.7 else (0.16, 0.13, 0.09)
-    canvas.albedo[:] = encode(grass)
-    _pave(rng, canvas, plan, lanes)
-    _wear(rng, canvas)
+    grass = np.array([0.07, 0.11, 0.035]) * rng.uniform(0.8, 1.4)
+    if rng.random() < 0.2:
+        grass = np.array([0.16, 0.13, 0.09])
+    _pave(rng, canvas, plan, lanes, grass)
+    _patch(rng, canvas)
     yellow = rng.random() < 0.5
     for lane in lanes:
         if lane.intersection < 0:
@@ -83,11 +85,11 @@ def paint_ground(
             _zebra(canvas, area.polygon)
     _stop_lines(canvas, lanes)
     _arrows(canvas, lanes)
-    return with_height(rng, canvas, relief)
+    return with_height(rng, canvas, relief, plan)
 
 
-def with_height(rng: np.random.Generator, canvas: Canvas, relief: float) -> GroundMap:
-    """Lay a canvas on gentle hills of ``relief`` metres."""
+def with_height(rng: np.random.Generator, canvas: Canvas, relief: float, plan: Plan) -> GroundMap:
+    """Lay a canvas on gentle hills of ``relief`` metres, with banked roads."""
     size, step = -float(canvas.origin[0]), 1.0
     nodes = np.arange(-size, size + 2 * step, step)
     x, y = np.meshgrid(nodes, nodes)
@@ -95,7 +97,37 @@ def with_height(rng: np.random.Generator, canvas: Canvas, relief: float) -> Grou
     for _ in range(4):
         angle, wave, phase = rng.uniform(0, 2 * np.pi), rng.uniform(130, 320), rng.uniform(0, 2 * np.pi)
         height += np.sin((x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / wave + phase) * relief / 2
+    for road in plan.roads:
+        if road.bank:
+            height += _banking(road, nodes)
     return GroundMap(canvas.origin, canvas.resolution, canvas.albedo, canvas.category, step, height.astype(np.float32))
+
+
+def _banking(road: RoadPlan, nodes: np.ndarray, run_out: float = 9.0) -> np.ndarray:
+    """(K, K) metres that a banked road adds at the crossings of ``nodes``; it fades out beside and before the bend."""
+    right, left = road.reach
+    reach = max(right, left)
+    out = np.zeros((len(nodes), len(nodes)))
+    low, high = road.line.min(0) - reach - run_out, road.line.max(0) + reach + run_out
+    columns = np.flatnonzero((nodes >= low[0]) & (nodes <= high[0]))
+    rows = np.flatnonzero((nodes >= low[1]) & (nodes <= high[1]))
+    x, y = np.meshgrid(nodes[columns], nodes[rows])
+    distance, nearest = cKDTree(road.line).query(np.stack([x.ravel(), y.ravel()], -1))
+    step = np.gradient(road.line, axis=0)
+    heading = np.unwrap(np.arctan2(step[:, 1], step[:, 0]))
+    if np.allclose(road.line[0], road.line[-1]):  # a ring: as much as it bends
+        share = np.clip(np.abs(np.gradient(heading)) / max(np.abs(np.gradient(heading)).max(), 1e-9), 0, 1)
+        kernel = np.hanning(61) / np.hanning(61).sum()
+        share = np.convolve(np.concatenate([share[-30:], share, share[:30]]), kernel, "valid")
+    else:
+        share = np.sin(np.linspace(0, np.pi, len(road.line))) ** 2
+    away = np.stack([x.ravel(), y.ravel()], -1) - road.line[nearest]
+    side = step[nearest, 0] * away[:, 1] - step[nearest, 1] * away[:, 0]
+    offset = -np.sign(side) * np.minimum(distance, reach)  # to the right
+    fade = np.clip(1 - (distance - reach) / run_out, 0, 1)
+    rise = offset * np.tan(road.bank) * share[nearest] * fade * fade * (3 - 2 * fade)
+    out[np.ix_(rows, columns)] = rise.reshape(x.shape)
+    return out
 
 
 def lifted(ground: GroundMap, points: np.ndarray) -> np.ndarray:
@@ -104,7 +136,8 @@ def lifted(ground: GroundMap, points: np.ndarray) -> np.ndarray:
     return np.c_[flat, sample_height(ground, flat)]
 
 
-def _pave(rng: np.random.Generator, canvas: Canvas, plan: Plan, lanes: Sequence[Lane]) -> None:
+def _pave(rng: np.random.Generator, canvas: Canvas, plan: Plan, lanes: Sequence[Lane], grass: np.ndarray) -> None:
+    """Roads, kerb stones and pavements around them, meadow elsewhere."""
     asphalt: list[np.ndarray] = []
     for road in plan.roads:
         right, left = road.reach
@@ -115,26 +148,25 @@ def _pave(rng: np.random.Generator, canvas: Canvas, plan: Plan, lanes: Sequence[
             half = np.linalg.norm(lane.left - lane.right, axis=1) / 2 + 0.6
             asphalt.append(np.concatenate([offset_line(flat, half), offset_line(flat, -half)[::-1]]))
     canvas.fill(asphalt, None, Category.ROAD)
-    far = cv2.distanceTransform(1 - canvas.mask(Category.ROAD), cv2.DIST_L2, 3) * canvas.resolution
-    gaps = cv2.morphologyEx(canvas.mask(Category.ROAD), cv2.MORPH_CLOSE, np.ones((25, 25), np.uint8))
-    width = rng.uniform(2.0, 3.6)
-    canvas.category[(far > 0) & (far < width)] = int(Category.SIDEWALK)
-    canvas.category[gaps > 0] = int(Category.ROAD)
-    tone = rng.uniform(0.035, 0.11)
-    canvas.albedo[canvas.category == int(Category.ROAD)] = encode((tone, tone, tone * 1.03))
-    slab = rng.uniform(0.16, 0.34)
-    canvas.albedo[canvas.category == int(Category.SIDEWALK)] = encode((slab, slab * 0.97, slab * 0.92))
-    canvas.albedo[(far > 0) & (far < 0.16) & (gaps == 0)] = encode((slab * 1.25,) * 3)
+    road = canvas.mask(Category.ROAD)
+    round_ = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (25, 25))  # corners of some 2 m radius
+    closed = cv2.morphologyEx(np.ascontiguousarray(road[::3, ::3]) * 255, cv2.MORPH_CLOSE, round_)
+    closed = cv2.GaussianBlur(closed, (0, 0), 1.5)
+    gaps = np.maximum(road, (cv2.resize(closed, road.shape[::-1], interpolation=cv2.INTER_LINEAR) > 127).view(np.uint8))
+    kerb = cv2.dilate(gaps, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5)))
+    coarse = cv2.distanceTransform(1 - np.ascontiguousarray(kerb[::3, ::3]), cv2.DIST_L2, 3) * (3 * canvas.resolution)
+    far = cv2.resize(coarse, kerb.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    pavement = (far < rng.uniform(2.0, 3.6)).astype(np.uint8)
+    layers = np.array([Category.TERRAIN, Category.SIDEWALK, Category.SIDEWALK, Category.ROAD], np.uint8)
+    index = np.maximum(pavement, np.maximum(2 * kerb, 3 * gaps))  # 2 is the kerb stone
+    canvas.category = layers[index]
+    tone, slab = rng.uniform(0.035, 0.11), rng.uniform(0.16, 0.34)
+    palette = [grass, (slab, slab * 0.97, slab * 0.92), (slab * 1.25,) * 3, (tone, tone, tone * 1.03)]
+    canvas.albedo = cv2.blur(np.array([encode(color) for color in palette], np.uint8)[index], (3, 3))
 
 
-def _wear(rng: np.random.Generator, canvas: Canvas) -> None:
-    """Large-scale variation of brightness, and rectangular patches of other asphalt."""
-    side = canvas.albedo.shape[0]
-    coarse = cv2.GaussianBlur(rng.normal(1.0, 1.0, (side // 24, side // 24)).astype(np.float32), (0, 0), 2.0)
-    coarse = 1 + 0.07 * (coarse - coarse.mean()) / max(float(coarse.std()), 1e-6)
-    factor = cv2.resize(coarse.astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR)
-    for channel in range(3):
-        canvas.albedo[..., channel] = cv2.multiply(canvas.albedo[..., channel], factor, dtype=cv2.CV_8U)
+def _patch(rng: np.random.Generator, canvas: Canvas) -> None:
+    """Rectangular patches of other asphalt."""
     road = np.argwhere(canvas.category[::40, ::40] == int(Category.ROAD)) * 40
     for row, column in road[rng.permutation(len(road))[: len(road) // 90]]:
         angle, length, width = rng.uniform(0, np.pi), rng.uniform(10, 90), rng.uniform(8, 40)

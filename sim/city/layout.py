@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perception.errors import PerceptionError
+from perception.errors import PerceptionError, UnknownNameError
+
+LAYOUTS = ("town", "oval")
 
 
 @dataclass(frozen=True)
@@ -14,6 +16,7 @@ class TownConfig:
     """Odds and sizes of a random town; lengths in metres, probabilities within [0, 1].
 
     Attributes:
+        layout: "town", or "oval" for a race track on which fast cars go round.
         blocks: (columns, rows) of the grid of intersections.
         block: Distance of neighbouring intersections.
         jitter: Largest shift of an intersection.
@@ -24,6 +27,7 @@ class TownConfig:
         change: Odds that a direction of a road gains or loses a lane on its way.
         lane_width: Smallest and largest width of a lane.
         relief: Height of the hills.
+        banking: Largest superelevation of bends, degrees.
         signals: Odds of traffic lights at an intersection.
         crossing: Odds of a pedestrian crossing at an arm of an intersection.
         traffic: Moving vehicles a kilometre of lane.
@@ -32,6 +36,7 @@ class TownConfig:
         crowd: People who stand together ahead of the ego, up to 1,500.
     """
 
+    layout: str = "town"
     blocks: tuple[int, int] = (3, 3)
     block: float = 85.0
     jitter: float = 8.0
@@ -42,6 +47,7 @@ class TownConfig:
     change: float = 0.25
     lane_width: tuple[float, float] = (3.1, 3.7)
     relief: float = 1.6
+    banking: float = 4.0
     signals: float = 0.65
     crossing: float = 0.6
     traffic: float = 9.0
@@ -50,8 +56,10 @@ class TownConfig:
     crowd: int = 0
 
     def __post_init__(self) -> None:
+        if self.layout not in LAYOUTS:
+            raise UnknownNameError("layout", self.layout, LAYOUTS)
         low, high = self.lane_width
-        positive = min(*self.blocks, self.block - 55, low, high - low + 1e-9, self.relief + 1e-9)
+        positive = min(*self.blocks, self.block - 55, low, high - low + 1e-9, self.relief + 1e-9, self.banking + 1e-9)
         odds = (self.missing, self.one_way, self.wide, self.change, self.signals, self.crossing, self.parked)
         if not positive > 0 or not all(0 <= value <= 1 for value in odds) or min(self.traffic, self.people) < 0:
             raise PerceptionError(
@@ -60,6 +68,8 @@ class TownConfig:
             )
         if not 0 <= self.crowd <= 1500:
             raise PerceptionError(f"town: crowd: expected 0 to 1500 people, found {self.crowd}")
+        if self.banking > 20:
+            raise PerceptionError(f"town: banking: expected 0 to 20 degrees, found {self.banking}")
         if max(self.blocks) > 8 or self.people > 2000 or self.traffic > 60 or low < 2.4 or high > 5:
             raise PerceptionError(f"town: expected up to 8 x 8 blocks, 2000 people and 60 cars a km, found {self}")
 
@@ -74,6 +84,7 @@ class RoadPlan:
         forward: Lanes along the line (right of it), of its first and of its second half.
         backward: Lanes against the line (left of it), of its first and of its second half, seen along the line.
         width: Width of a lane.
+        bank: Superelevation in its bends, radians, raised to the right.
     """
 
     ends: tuple[int, int]
@@ -81,6 +92,7 @@ class RoadPlan:
     forward: tuple[int, int]
     backward: tuple[int, int]
     width: float
+    bank: float = 0.0
 
     @property
     def reach(self) -> tuple[float, float]:
@@ -132,7 +144,7 @@ def make_plan(rng: np.random.Generator, config: TownConfig) -> Plan:
         start, end = radii[a] if a >= 0 else 0.0, radii[b] if b >= 0 else 0.0
         trimmed = _trim(line, start, end)
         if len(trimmed) >= 12:
-            roads.append(RoadPlan((a, b), trimmed, forward, backward, float(width)))
+            roads.append(RoadPlan((a, b), trimmed, forward, backward, float(width), _bank(rng, config, trimmed)))
     return Plan(nodes, radii, tuple(roads), size)
 
 
@@ -190,6 +202,13 @@ def _line(
     t = np.linspace(0, 1, max(int(length), 2) + 1)
     bulge = rng.uniform(-config.bend, config.bend) * length * (16 * t**2 * (1 - t) ** 2)
     return first + t[:, None] * chord + bulge[:, None] * side
+
+
+def _bank(rng: np.random.Generator, config: TownConfig, line: np.ndarray) -> float:
+    """Superelevation of a road in its middle: the outer side of the bend is raised."""
+    a, b = line[len(line) // 2] - line[0], line[-1] - line[0]
+    bend = a[0] * b[1] - a[1] * b[0]  # positive where the line turns left: its right side is the outer one
+    return float(np.sign(bend) * np.deg2rad(rng.uniform(0.2, 1.0) * config.banking)) if len(line) > 30 else 0.0
 
 
 def _trim(line: np.ndarray, start: float, end: float) -> np.ndarray:

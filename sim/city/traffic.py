@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,10 +11,23 @@ from perception.errors import PerceptionError
 from perception.sim.city.actors import KINDS, Actors, no_actors
 from perception.sim.city.ground import lifted
 from perception.sim.city.layout import TownConfig
-from perception.sim.city.model import GroundMap, Lane, LineType, Track
+from perception.sim.city.model import GroundMap, Lane, Track
 from perception.sim.city.network import line_length
 from perception.sim.world.mesh import Mesh
-from perception.sim.world.vehicles import vehicle_pool
+from perception.sim.world.vehicles import racer_pool, vehicle_pool
+
+
+class Style(NamedTuple):
+    """How people drive: cruising speeds in m/s, and the most they accept sideways and along the road in m/s2."""
+
+    ego: tuple[float, float] = (8.0, 12.5)
+    others: tuple[float, float] = (5.0, 12.0)
+    sideways: float = 2.0
+    along: float = 2.5
+
+
+CALM = Style()
+RACING = Style((30.0, 42.0), (26.0, 42.0), 16.0, 8.0)
 
 STEP = 0.1
 """Seconds between the poses of a track."""
@@ -35,58 +49,61 @@ def path_of(lanes: Sequence[Lane], ids: Sequence[int]) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def follow(path: np.ndarray, begin: float, speed: float, seconds: float, ground: GroundMap) -> Track:
-    """Drive along a path at up to ``speed``, 2 m/s2 sideways and 2.5 m/s2 along it, stopping at its end."""
+def follow(
+    path: np.ndarray, begin: float, speed: float, seconds: float, ground: GroundMap, style: Style = CALM
+) -> Track:
+    """Drive along a path at up to ``speed`` within the limits of a style, stopping at its end."""
     distance = np.append(0.0, np.cumsum(np.linalg.norm(np.diff(path[:, :2], axis=0), axis=1)))
     at = np.arange(0.0, distance[-1], 0.5)
     x, y = (np.interp(at, distance, path[:, axis]) for axis in range(2))
     heading = np.unwrap(np.arctan2(np.gradient(y), np.gradient(x)))
     kernel = np.ones(9) / 9
     bend = np.abs(np.convolve(np.gradient(heading, 0.5), kernel, "same"))
-    limit = np.minimum(speed, np.sqrt(2.0 / np.maximum(bend, 1e-4)))
+    limit = np.minimum(speed, np.sqrt(style.sideways / np.maximum(bend, 1e-4)))
     limit[-1] = 0.0
     for i in range(len(limit) - 2, -1, -1):
-        limit[i] = min(limit[i], np.sqrt(limit[i + 1] ** 2 + 2 * 2.5 * 0.5))
+        limit[i] = min(limit[i], np.sqrt(limit[i + 1] ** 2 + 2 * style.along * 0.5))
     times = np.arange(0.0, seconds + STEP, STEP)
     where, pace = np.empty(len(times)), np.empty(len(times))
     s, v = min(begin, float(at[-1])), float(np.interp(begin, at, limit))
     for i in range(len(times)):
         where[i], pace[i] = s, v
-        v = min(v + 2.5 * STEP, float(np.interp(s + v * STEP, at, limit)))
+        v = min(v + style.along * STEP, float(np.interp(s + v * STEP, at, limit)))
         s = min(s + v * STEP, float(at[-1]))
     flat = np.stack([np.interp(where, at, x), np.interp(where, at, y)], -1)
     return Track(times, lifted(ground, flat), np.interp(where, at, heading))
 
 
 def make_ego(
-    rng: np.random.Generator, lanes: Sequence[Lane], seconds: float, ground: GroundMap
+    rng: np.random.Generator, lanes: Sequence[Lane], seconds: float, ground: GroundMap, style: Style = CALM
 ) -> tuple[Track, tuple[int, ...]]:
     """A drive of ``seconds`` through at least one intersection where the network allows it."""
     starts = [lane.id for lane in lanes if lane.intersection < 0 and not lane.predecessors] or [lanes[0].id]
     starts += [lane.id for lane in lanes if lane.intersection < 0 and lane.predecessors]
     best: list[int] = []
-    need = 13.0 * seconds + 40.0
+    need = (style.ego[1] + 0.5) * seconds + 40.0
+    crossing = any(lane.intersection >= 0 for lane in lanes)
     for start in rng.permutation(starts)[:40]:
         ids = chain(rng, lanes, int(start), need)
         length = sum(line_length(lanes[k].centerline) for k in ids)
         if length > sum(line_length(lanes[k].centerline) for k in best):
             best = ids
-        if length >= need and any(lanes[k].intersection >= 0 for k in ids):
+        if length >= need and (not crossing or any(lanes[k].intersection >= 0 for k in ids)):
             best = ids
             break
     if not best:
         raise PerceptionError("town: no lane to drive on")
     first = lanes[best[0]].centerline
     begin = max(0.0, line_length(first) - rng.uniform(25, 60))
-    return follow(path_of(lanes, best), begin, rng.uniform(8.0, 12.5), seconds, ground), tuple(best)
+    return follow(path_of(lanes, best), begin, rng.uniform(*style.ego), seconds, ground, style), tuple(best)
 
 
 def make_vehicles(
     rng: np.random.Generator, config: TownConfig, lanes: Sequence[Lane], ground: GroundMap, ego: Track, seconds: float,
-    night: bool, meshes: list[Mesh],
+    night: bool, meshes: list[Mesh], style: Style = CALM,
 ) -> Actors:  # fmt: skip
     """Moving and parked vehicles that never overlap each other or the ego; instances count from 0."""
-    pool = vehicle_pool(night)
+    pool = vehicle_pool(night) if style is CALM else {"car": racer_pool()}
     taken = [_swept(ego, 5.0, 2.2)]
     found: list[tuple[int, int, tuple[float, float, float], Track]] = []
     driving = [lane for lane in lanes if lane.intersection < 0 and len(lane.centerline) > 16]
@@ -95,15 +112,18 @@ def make_vehicles(
     jobs += [("parked", index) for index in range(len(driving)) for _ in range(len(driving[index].centerline) // 7)]
     for what, index in jobs:
         lane = driving[index]
-        if what == "parked" and (lane.right_type != LineType.SOLID or rng.random() > config.parked):
+        if what == "parked" and (style is not CALM or lane.right_type != 1 or rng.random() > config.parked):
             continue
-        kind = str(rng.choice(["car", "suv", "van", "truck", "bus"], p=[0.55, 0.22, 0.12, 0.08, 0.03]))
-        kind = "car" if what == "parked" and kind in ("truck", "bus") else kind
+        if style is not CALM:
+            kind = "car"
+        else:
+            kind = str(rng.choice(["car", "suv", "van", "truck", "bus"], p=[0.55, 0.22, 0.12, 0.08, 0.03]))
+            kind = "car" if what == "parked" and kind in ("truck", "bus") else kind
         mesh, size = pool[kind][int(rng.integers(len(pool[kind])))]
         if what == "moving":
-            ids = chain(rng, lanes, lane.id, 14.0 * seconds)
+            ids = chain(rng, lanes, lane.id, (style.others[1] + 2) * seconds)
             begin = rng.uniform(0, max(line_length(lane.centerline) - 4, 0.1))
-            track = follow(path_of(lanes, ids), begin, rng.uniform(5, 12), seconds, ground)
+            track = follow(path_of(lanes, ids), begin, rng.uniform(*style.others), seconds, ground, style)
         else:
             track = _park(rng, lane, ground, size[1])
         swept = _swept(track, size[0], size[1], len(taken[0]))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from perception.sim.sensors.facades import house, leaves, shop
 from perception.sim.sensors.noise import sample, smoothstep
 from perception.sim.sensors.sky import sky_color
-from perception.sim.world.mesh import FACADE, FOLIAGE, GLASS, LIGHT, METAL, PAINT, TERRAIN
+from perception.sim.world.mesh import FACADE, FOLIAGE, GLASS, HOUSE, LEAVES, LIGHT, METAL, PAINT, SHOP, TERRAIN
 
 
 @njit(cache=True, fastmath=True)
@@ -100,9 +101,17 @@ def shade_objects(
             for c in range(3):
                 out[i, c] = rgb[c]
             continue
-        gloss = _finish(tex, rgb, kind, position[n], uv[n], along, foot)
+        glow = 0.0
+        if kind == HOUSE:
+            gloss, glow = house(tex, uv[n, 0], uv[n, 1], foot, rgb, light.headlights)
+        elif kind == SHOP:
+            gloss, glow = shop(tex, uv[n, 0], uv[n, 1], foot, rgb, light.headlights)
+        elif kind == LEAVES:
+            gloss = leaves(tex, position[n], foot, rgb)
+        else:
+            gloss = _finish(tex, rgb, kind, position[n], uv[n], along, foot)
         direct = max(nx * light.sun_dir[0] + ny * light.sun_dir[1] + nz * light.sun_dir[2], 0.0) * sunlit[n]
-        if kind == FOLIAGE:
+        if kind in (FOLIAGE, LEAVES):
             direct = 0.3 * sunlit[n] + 0.6 * direct
         facing = 0.6 + 0.4 * nz
         for c in range(3):
@@ -112,3 +121,7 @@ def shade_objects(
             _mirror(tex, rx, ry, rz, light, mirror)
             for c in range(3):
                 out[i, c] += (mirror[c] - out[i, c]) * min(gloss, 1.0)
+        if glow > 0:
+            out[i, 0] += glow
+            out[i, 1] += 0.72 * glow
+            out[i, 2] += 0.38 * glow

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-MATTE, PAINT, GLASS, LIGHT, FOLIAGE, FACADE, TERRAIN, METAL = range(8)
+MATTE, PAINT, GLASS, LIGHT, FOLIAGE, FACADE, TERRAIN, METAL, LEAVES, HOUSE, SHOP = range(11)
 """Materials of object triangles, read by :mod:`perception.sim.sensors.objects`."""
 
 
@@ -21,7 +21,7 @@ class Mesh:
         triangles: (T, 3) uint32 indices.
         color: (T, 3) float32 linear reflectance, or radiance for ``LIGHT``.
         material: (T,) uint8, one of the constants of this module.
-        texture: (V, 2) float32 surface coordinates in metres, used by ``FACADE``.
+        texture: (V, 2) float32 surface coordinates: metres for ``FACADE``, columns and floors for ``HOUSE``, ``SHOP``.
     """
 
     vertices: np.ndarray

@@ -27,6 +27,30 @@ def vehicle_pool(lights: bool) -> dict[str, tuple[tuple[Mesh, tuple[float, float
     return {kind: tuple(make_vehicle(rng, kind, float(lights)) for _ in range(n)) for kind, n in counts.items()}
 
 
+@lru_cache(maxsize=1)
+def racer_pool() -> tuple[tuple[Mesh, tuple[float, float, float]], ...]:
+    """Open-wheel race cars, made once per process from a fixed seed."""
+    rng = np.random.default_rng(6)
+    return tuple(_racer(rng) for _ in range(12))
+
+
+def _racer(rng: np.random.Generator) -> tuple[Mesh, tuple[float, float, float]]:
+    color = _COLORS[rng.integers(len(_COLORS))] * rng.uniform(0.9, 1.2)
+    second = _COLORS[rng.integers(len(_COLORS))]
+    length, width, height = 4.9, 1.93, 1.16
+    parts = [
+        frustum((-2.1, 2.3, -0.34, 0.34), (-1.9, 1.3, -0.26, 0.26), (0.08, 0.62), color, PAINT),
+        frustum((-1.3, 0.7, -0.75, 0.75), (-1.2, 0.2, -0.7, 0.7), (0.08, 0.5), second, PAINT),
+        frustum((-1.7, -0.2, -0.2, 0.2), (-1.2, -0.4, -0.14, 0.14), (0.6, 1.05), color, PAINT),
+        box((-0.25, -0.25, 0.55), (0.5, 0.25, 0.72), _DARK),
+        box((1.95, -width / 2, 0.1), (2.45, width / 2, 0.17), second, PAINT),
+        box((-2.45, -0.75, 0.85), (-2.05, 0.75, 0.93), second, PAINT),
+        box((-2.45, -0.78, 0.45), (-2.05, -0.72, height), color, PAINT),
+        box((-2.45, 0.72, 0.45), (-2.05, 0.78, height), color, PAINT),
+    ]
+    return merge(parts + _wheels(length, width, 0.35)), (length, width, height)
+
+
 def make_vehicle(rng: np.random.Generator, kind: str, lights: float = 0.0) -> tuple[Mesh, tuple[float, float, float]]:
     """A random vehicle.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import cv2
 import numpy as np
 import pytest
 
@@ -13,22 +14,30 @@ from perception.geometry.transforms import invert_pose
 from perception.sim import Category, LidarConfig, TownConfig, TownDrive, make_town
 from perception.sim.city import truth_objects as objects
 from perception.sim.city.actors import PEDESTRIAN
-from perception.sim.city.sensors.rigs import make_rig
+from perception.sim.city.sensors.rigs import make_rig, mount
+from perception.sim.city.terrain import place
 from perception.sim.city.truth import Region, lane_segments
 from perception.sim.sensors.camera import Effects
-from perception.structures import LaneGraph
+from perception.sim.sensors.render import pixel_rays
+from perception.structures import Camera, LaneGraph
 
-SEEDS = (900_101, 900_102, 900_103)
+SMALL = TownConfig(blocks=(2, 2))
+WORLDS = {
+    "wide": (900_103, TownConfig(wide=0.8, change=0.5)),
+    "narrow": (900_102, TownConfig(blocks=(2, 2), wide=0.1, one_way=0.5)),
+    "oval": (900_104, TownConfig("oval")),
+}
 
 
-@pytest.fixture(scope="module", params=SEEDS)
+@pytest.fixture(scope="module", params=list(WORLDS))
 def town(request):
-    return make_town(request.param, "day", seconds=6.0)
+    seed, config = WORLDS[request.param]
+    return make_town(seed, "day", seconds=6.0, config=config)
 
 
 @pytest.fixture(scope="module")
 def drive():
-    return TownDrive(900_101, "day", 12, 5.0, "ring7", 64, (256, 200), effects=Effects(noise=0.0))
+    return TownDrive(900_101, "day", 12, 5.0, "ring7", 64, (256, 200), SMALL, effects=Effects(noise=0.0))
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +72,7 @@ def test_connected_lanes_share_ends_and_headings(town):
             turn = headings(lane.centerline)[1] - headings(successor.centerline)[0]
             assert abs((turn + np.pi) % (2 * np.pi) - np.pi) < np.deg2rad(5)
             joints += 1
-    assert joints > 50
+    assert joints >= 24
 
 
 def test_lanes_lie_on_the_ground_and_on_pavement(town):
@@ -78,14 +87,14 @@ def test_lanes_lie_on_the_ground_and_on_pavement(town):
 def test_elements_rule_the_lanes_they_hang_over(town):
     ruled = {element for lane in town.lanes for element in lane.elements}
     kinds = {town.elements[element].kind for element in ruled}
-    assert kinds <= {"light", "sign"} and ruled
+    assert kinds <= {"light", "sign"} and bool(ruled) == any(lane.intersection >= 0 for lane in town.lanes)
     for element in town.elements:
         assert (element.attribute > 0) == (element.id in ruled) and 0 <= element.attribute <= 12
         assert (town.static_instance == element.instance).any()
 
 
 def test_poses_equal_the_integrated_motion():
-    drive = TownDrive(900_104, "day", 60, 20.0, rig=None)
+    drive = TownDrive(900_104, "day", 60, 20.0, rig=None, config=SMALL)
     poses = [drive.pose(index) for index in range(60)]
     place, yaw = poses[0][:2, 3].copy(), yaw_of(poses[0])
     for before, after in itertools.pairwise(poses):
@@ -98,12 +107,36 @@ def test_poses_equal_the_integrated_motion():
     assert np.linalg.norm(poses[-1][:3, 3] - poses[0][:3, 3]) > 8
 
 
+def test_an_oval_is_banked_and_driven_fast():
+    town = make_town(900_104, "day", seconds=6.0, config=TownConfig("oval", traffic=20))
+    assert not any(lane.intersection >= 0 for lane in town.lanes) and len(town.actors) > 4
+    tilt = [np.degrees(np.arcsin((lane.right - lane.left)[:, 2] / np.linalg.norm(lane.right - lane.left, axis=1)))
+            for lane in town.lanes]  # fmt: skip
+    assert 6 < max(slope.max() for slope in tilt) < 17 and min(np.abs(slope).min() for slope in tilt) < 1.5
+    speed = np.linalg.norm(np.diff(town.ego.positions[:, :2], axis=0), axis=1) / 0.1
+    assert speed.min() > 20 and speed.max() < 45
+    assert np.linalg.norm(town.actors.velocities(3.0), axis=1).max() > 25
+
+
+def test_towns_have_crossings_of_three_and_four_arms_merges_and_one_way_roads():
+    town = make_town(900_103, "day", seconds=2.0, config=TownConfig(missing=0.3, change=0.6, one_way=0.4))
+    ways = {}
+    for lane in town.lanes:
+        if lane.intersection >= 0:
+            ways.setdefault(lane.intersection, set()).add(lane.turn)
+    assert len(ways) >= 6 and {lane.turn for lane in town.lanes} == {"straight", "left", "right"}
+    assert {lane.joins for lane in town.lanes} == {-1, 0, 1}  # splits off, plain, merges
+    assert any(len(lane.predecessors) == 2 and lane.intersection < 0 for lane in town.lanes)
+    assert {area.kind for area in town.areas} == {"crossing", "intersection"}
+    assert np.ptp(town.ground.height) > 1
+
+
 def test_lidar_points_hit_the_same_instance_in_the_cameras():
     """Without sweep motion and noise, every return that a camera sees falls on a pixel of its own instance."""
     sensor = LidarConfig(64, 900, noise=0.0, dropout=0.0, period=0.0)
-    drive = TownDrive(900_101, "day", 3, 10.0, "ring7", sensor, (512, 400), truth=(), effects=Effects(noise=0.0))
+    drive = TownDrive(900_101, "day", 3, 10.0, "ring7", sensor, (512, 400), SMALL, (), effects=Effects(noise=0.0))
     same = free = 0
-    for index in (0, 2):
+    for index in (1,):
         sample = drive.sample(index)
         cloud = sample.frame.clouds["lidar"]
         pose = sample.frame.calibration.sensors["lidar"]
@@ -116,7 +149,7 @@ def test_lidar_points_hit_the_same_instance_in_the_cameras():
             open_ = np.abs(view.depth[row, column] - depth[seen]) < 0.1 + 0.005 * depth[seen]
             free += open_.sum()
             same += (view.instance[row, column] == cloud.fields["instance"][seen])[open_].sum()
-    assert free > 20_000 and same / free >= 0.995
+    assert free > 10_000 and same / free >= 0.995
 
 
 def test_sweeps_are_sorted_into_rings_and_move_with_the_sensor(drive, sample):
@@ -133,7 +166,7 @@ def test_sweeps_are_sorted_into_rings_and_move_with_the_sensor(drive, sample):
 
 
 def test_every_head_that_is_open_to_view_is_counted():
-    config = TownConfig(crowd=200, people=0, traffic=0, parked=0)
+    config = TownConfig(blocks=(2, 2), crowd=200, people=0, traffic=0, parked=0)
     drive = TownDrive(900_102, "day", 2, 1.0, "dash", None, (960, 540), config, ("density_map",))
     sample = drive.sample(0)
     truth, camera = sample.frame.truth["front/density_map"], drive.cameras["front"]
@@ -151,22 +184,31 @@ def test_every_head_that_is_open_to_view_is_counted():
     assert own.sum() > 20 and gaps.min(1).max() < 1e-3
 
 
-def test_sign_corners_reproject_onto_the_rendered_sign():
-    checked = 0
-    for seed in (900_101, 900_105):
-        drive = TownDrive(seed, "day", 40, 4.0, "dash", None, (1280, 720), truth=())
-        for index in range(0, 40, 6):
-            sample = drive.sample(index)
-            view = sample.views["front"]
-            for sign in objects.signs_in_picture(drive.town, drive.cameras["front"], sample.ego, view, 0.97, 150):
-                rows, columns = np.nonzero(view.instance == sign.element.instance)
-                if (sign.box < 2).any() or (sign.box[::2] > 1277).any() or (sign.box[1::2] > 717).any():
-                    continue
+def test_sign_corners_reproject_onto_the_rendered_sign(drive):
+    """Every sign of a town, seen from 7 m ahead and a little aside: its outline is where its pixels are."""
+    camera = Camera("eye", 320, 240, [[500, 0, 159.5], [0, 500, 119.5], [0, 0, 1]], ego_from_camera=mount(0, (0, 0, 0)))
+    rays, shapes = pixel_rays(camera), []
+    for sign in (element for element in drive.town.elements if element.kind == "sign"):
+        middle, across = sign.corners.mean(0), sign.corners[1] - sign.corners[0]
+        ahead = np.cross(sign.corners[3] - sign.corners[0], across)
+        eye = middle + 7 * ahead / np.linalg.norm(ahead) + 0.9 * across
+        ego = place(eye, float(np.arctan2(*(middle - eye)[1::-1])))
+        view = drive.painter.render(camera, ego, rays)
+        for seen in objects.signs_in_picture(drive.town, camera, ego, view, 0.97, 100):
+            if seen.element is sign:
+                rows, columns = np.nonzero(view.instance == sign.instance)
                 edge = [columns.min() - 0.5, rows.min() - 0.5, columns.max() + 0.5, rows.max() + 0.5]
-                np.testing.assert_allclose(sign.box, edge, atol=1.0)
-                assert ((sign.keypoints >= sign.box[:2] - 0.5) & (sign.keypoints <= sign.box[2:] + 0.5)).all()
-                checked += 1
-    assert checked >= 3
+                np.testing.assert_allclose(seen.box, edge, atol=1.0)
+                outline = objects.face_pixels(sign.outline, camera, ego)
+                if sign.shape != "circle":  # the keypoints of a circle are the corners of the square around it
+                    gaps = np.linalg.norm(outline[:, None] - seen.keypoints[None], axis=-1)
+                    assert gaps.min(0).max() < 1e-6
+                inside = cv2.fillPoly(np.zeros((240, 320), np.uint8), [np.rint(outline).astype(int)], 1)
+                mask = (view.instance == sign.instance).astype(np.uint8)
+                assert not (mask & (1 - cv2.dilate(inside, np.ones((3, 3))))).any()
+                assert not (cv2.erode(inside, np.ones((3, 3))) & (1 - mask)).any()
+                shapes.append(sign.shape)
+    assert len(shapes) >= 8 and len(set(shapes)) >= 4
 
 
 def test_boxes_hold_what_the_sensors_see(drive, sample):
@@ -196,7 +238,7 @@ def test_velocities_are_those_of_the_tracks(drive):
     for box, speed, track in zip(worlds[0].boxes, worlds[0].velocities, worlds[0].track_ids):
         if int(track) in rows:
             step = (worlds[1].boxes[rows[int(track)]] - box)[:2] * 5.0
-            assert np.linalg.norm(step - speed) < 0.8
+            assert np.linalg.norm(step - speed) < 1.2  # some brake
             moved += np.linalg.norm(speed) > 1
     assert moved > 0
 
@@ -226,7 +268,7 @@ def test_lane_truth_is_cut_at_the_region_and_keeps_its_links(drive, sample):
 
 
 def test_frames_do_not_depend_on_the_order_of_asking():
-    first, second = (TownDrive(7, "random", 4, 10.0, "dash", 32, (160, 96)) for _ in range(2))
+    first, second = (TownDrive(7, "random", 4, 10.0, "dash", 32, (160, 96), SMALL) for _ in range(2))
     late = first[3]
     for index in (0, 3):
         again = second[index]
@@ -235,7 +277,7 @@ def test_frames_do_not_depend_on_the_order_of_asking():
 
 
 def test_noisy_poses_leave_the_truth_alone():
-    drive = TownDrive(7, "day", 4, 10.0, None, None, pose_noise=(0.5, 0.02))
+    drive = TownDrive(7, "day", 4, 10.0, None, None, config=SMALL, pose_noise=(0.5, 0.02))
     sample = drive.sample(2)
     error = invert_pose(sample.ego) @ sample.frame.ego_pose
     assert 0.01 < np.linalg.norm(error[:3, 3]) < 3 and 0 < abs(yaw_of(error)) < 0.1

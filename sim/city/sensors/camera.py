@@ -9,6 +9,7 @@ import numpy as np
 from perception.geometry.camera import Camera
 from perception.sim.city.model import Town
 from perception.sim.city.sensors.ground_shader import pyramid, shade_ground
+from perception.sim.city.sensors.kernels import place_hits, soften_edges
 from perception.sim.city.sensors.world import RayTown, TownHits
 from perception.sim.sensors.noise import texture
 from perception.sim.sensors.objects import shade_objects
@@ -59,32 +60,32 @@ class Painter:
         """
         pose = world_from_ego @ camera.ego_from_camera
         directions = rays @ pose[:3, :3].T.astype(np.float32)
-        origin = np.broadcast_to(pose[:3, 3].astype(np.float32), directions.shape)
+        origin = pose[None, :3, 3].astype(np.float32)
         pixel = 1 / float(camera.intrinsics[0, 0])
         out, hits, mirror = self._trace(origin, directions, pixel, world_from_ego, shadows=True)
         wet = np.flatnonzero(mirror > 0.02)
         if len(wet):
             self._reflect(out, wet, mirror, origin, directions, hits, pixel, world_from_ego)
-        height, width = camera.height, camera.width
-        return View(
-            out.reshape(height, width, 3), hits.depth.reshape(height, width), hits.category.reshape(height, width),
-            hits.instance.reshape(height, width),
-        )  # fmt: skip
+        shape = camera.height, camera.width
+        radiance, depth, instance = out.reshape(*shape, 3), hits.depth.reshape(shape), hits.instance.reshape(shape)
+        soften_edges(radiance, hits.normal.reshape(*shape, 3), depth, instance)
+        return View(radiance, depth, hits.category.reshape(shape), instance)
 
     def _trace(
         self, origin: np.ndarray, directions: np.ndarray, pixel: float, ego: np.ndarray, shadows: bool
     ) -> tuple[np.ndarray, TownHits, np.ndarray]:
         hits = self.world.cast(origin, directions)
-        length = np.linalg.norm(directions, axis=1)
-        unit, distance = directions / length[:, None], hits.depth * length
+        sun = np.array(self.town.light.sun_dir, np.float32)
+        unit, distance, place, facing = place_hits(hits.kind, hits.depth, origin, directions, hits.normal, sun)
         out = np.zeros((len(directions), 3), np.float32)
         mirror = np.zeros(len(directions), np.float32)
         shade_sky(out, np.flatnonzero(hits.kind == NOTHING), unit, self.tex, self.light)
         solid = np.flatnonzero(hits.kind != NOTHING)
-        position = origin[solid] + directions[solid] * hits.depth[solid, None]
+        position = place[solid]
         sunlit = np.ones(len(solid), np.float32)
         if shadows and max(self.town.light.sun) > 0.05:
-            sunlit = self.world.sunlit(position, np.array(self.town.light.sun_dir, np.float32))
+            lit = np.flatnonzero(facing[solid])
+            sunlit[lit] = self.world.sunlit(position[lit], sun)
         lamp = lamp_light(self.light, self.town.lamps, ego, position)
         for kind in (GROUND, OBJECT, MOVING):
             pick = np.flatnonzero(hits.kind[solid] == kind)
@@ -128,8 +129,8 @@ class Painter:
 
     def _reflect(self, out, wet, mirror, origin, directions, hits, pixel, ego) -> None:  # type: ignore[no-untyped-def]
         """Blend the mirror image of the surroundings into wet ground."""
-        points = origin[wet] + directions[wet] * hits.depth[wet, None]
         unit = directions[wet] / np.linalg.norm(directions[wet], axis=1, keepdims=True)
+        points = origin + directions[wet] * hits.depth[wet, None]
         steep = np.clip(-unit[:, 2], 0, 1)
         up = unit * np.array([1, 1, -1], np.float32)
         up[:, 2] += 0.004 + np.abs(np.random.default_rng(7).normal(0, 0.05, len(up))).astype(np.float32)

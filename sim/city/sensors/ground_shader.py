@@ -80,7 +80,8 @@ def shade_ground(
                 value = _texel(image, u, v, c) / 255.0
                 rgb[c] += value * value
         fade = 1.0 / (1.0 + (long / 0.06) ** 2)
-        grain = 1 + 0.14 * fade * sample(tex, x * 23.0, y * 23.0, 0) + 0.05 * sample(tex, x * 0.9, y * 0.9, 2)
+        grain = 1 + 0.14 * fade * sample(tex, x * 23.0, y * 23.0, 0) + 0.06 * sample(tex, x * 0.9, y * 0.9, 2)
+        grain += 0.07 * sample(tex, x * 0.17, y * 0.17, 2)
         puddle = min(max(sample(tex, x * 0.25, y * 0.25, 1) * 0.8 + wet - 0.4, 0.0), 1.0) * wet
         dark = max(grain, 0.3) * (1 - 0.4 * wet) / taps
         sun = max(abs(normals[i, 2]) * light.sun_dir[2], 0.0) * sunlit[n]

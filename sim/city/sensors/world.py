@@ -8,7 +8,8 @@ import numpy as np
 
 from perception.sim.city.actors import actor_meshes
 from perception.sim.city.model import Category, Town, pose_at
-from perception.sim.sensors.raycast import GROUND, MOVING, OBJECT, Hits, free_way, nearest_hits, ray_scene
+from perception.sim.city.sensors.kernels import label_hits
+from perception.sim.sensors.raycast import Hits, free_way, nearest_hits, ray_scene
 from perception.sim.world.mesh import Mesh, merge
 
 
@@ -55,27 +56,20 @@ class RayTown:
     def cast(self, origin: np.ndarray, directions: np.ndarray) -> TownHits:
         """Nearest hit of rays from (3,) or (N, 3) ``origin`` along (N, 3) ``directions``."""
         hits = nearest_hits(self._static, self._moving, origin, directions)
-        town, triangle = self.town, hits.triangle
-        category = np.zeros(len(triangle), np.uint8)
-        instance = np.zeros(len(triangle), np.int32)
-        static, moving, ground = (np.flatnonzero(hits.kind == value) for value in (OBJECT, MOVING, GROUND))
-        category[static] = town.static_category[triangle[static]]
-        instance[static] = town.static_instance[triangle[static]]
-        category[moving] = self.moving_category[triangle[moving]]
-        instance[moving] = self.moving_instance[triangle[moving]]
-        start = origin if np.ndim(origin) == 1 else origin[ground]
-        where = start + directions[ground] * hits.depth[ground, None]
-        cell = ((where[:, :2] - town.ground.origin) / town.ground.resolution).astype(np.int64)
-        limit = town.ground.category.shape[0] - 1
-        category[ground] = town.ground.category[np.clip(cell[:, 1], 0, limit), np.clip(cell[:, 0], 0, limit)]
-        return TownHits(hits.kind, hits.depth, triangle, hits.weights, hits.normal, category, instance)
+        town, ground = self.town, self.town.ground
+        start = np.atleast_2d(np.asarray(origin, np.float32))
+        category, instance = label_hits(
+            hits.kind, hits.depth, hits.triangle, start, directions, town.static_category, town.static_instance,
+            self.moving_category, self.moving_instance, ground.category, ground.origin, ground.resolution,
+        )  # fmt: skip
+        return TownHits(hits.kind, hits.depth, hits.triangle, hits.weights, hits.normal, category, instance)
 
     def sunlit(self, points: np.ndarray, sun: np.ndarray) -> np.ndarray:
         """(N,) float32: 1 where the way from (N, 3) ``points`` towards unit vector ``sun`` is free, else 0."""
         return free_way(self._static, self._moving, points, sun)
 
 
-def _ground_mesh(town: Town, step: int = 2, beyond: float = 900.0) -> tuple[np.ndarray, np.ndarray]:
+def _ground_mesh(town: Town, step: int = 1, beyond: float = 900.0) -> tuple[np.ndarray, np.ndarray]:
     """Triangles of the height field, and a flat skirt around it out to ``beyond`` metres."""
     ground = town.ground
     rows = np.arange(0, ground.height.shape[0], step)
