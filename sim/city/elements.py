@@ -115,8 +115,10 @@ def put_up_elements(
         if rng.random() < 0.6:
             _sign(rng, lanes, group, ground, parts, ruled)
     for lane in lanes:
-        if lane.intersection < 0 and len(lane.centerline) > 30 and rng.random() < 0.35:
-            _plain_sign(rng, lane, ground, parts, len(lane.centerline) // 2)
+        if lane.intersection < 0 and lane.right_type == 1:
+            for index in range(12, len(lane.right) - 12, 25):
+                if rng.random() < config.signs:
+                    _plain_sign(rng, lane, ground, parts, index)
     return tuple(replace(lane, elements=tuple(ruled[lane.id])) for lane in lanes)
 
 
@@ -233,8 +235,6 @@ def _sign(
 def _plain_sign(rng: np.random.Generator, lane: Lane, ground: GroundMap, parts: Furniture, index: int) -> None:
     """A sign of a random shape beside a road, or a board."""
     spot, heading, right = _frame(lane, index)
-    if lane.right_type != 1:
-        return
     if rng.random() < 0.12:
         foot = _stand(ground, spot + right * rng.uniform(2.2, 3.2))
         _post(parts, foot, 3.2, 0.1)

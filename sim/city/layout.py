@@ -29,6 +29,7 @@ class TownConfig:
         relief: Height of the hills.
         banking: Largest superelevation of bends, degrees.
         signals: Odds of traffic lights at an intersection.
+        signs: Odds of a sign every 25 m beside a road.
         crossing: Odds of a pedestrian crossing at an arm of an intersection.
         traffic: Moving vehicles a kilometre of lane.
         parked: Odds of a parked car a place.
@@ -49,6 +50,7 @@ class TownConfig:
     relief: float = 1.6
     banking: float = 4.0
     signals: float = 0.65
+    signs: float = 0.35
     crossing: float = 0.6
     traffic: float = 9.0
     parked: float = 0.3
@@ -60,7 +62,16 @@ class TownConfig:
             raise UnknownNameError("layout", self.layout, LAYOUTS)
         low, high = self.lane_width
         positive = min(*self.blocks, self.block - 55, low, high - low + 1e-9, self.relief + 1e-9, self.banking + 1e-9)
-        odds = (self.missing, self.one_way, self.wide, self.change, self.signals, self.crossing, self.parked)
+        odds = (
+            self.missing,
+            self.one_way,
+            self.wide,
+            self.change,
+            self.signals,
+            self.signs,
+            self.crossing,
+            self.parked,
+        )
         if not positive > 0 or not all(0 <= value <= 1 for value in odds) or min(self.traffic, self.people) < 0:
             raise PerceptionError(
                 "town: expected at least one intersection, blocks of 55 m or more, lane widths low <= high, odds "

@@ -21,7 +21,7 @@ from perception.sim.sensors.camera import Effects
 from perception.sim.sensors.render import pixel_rays
 from perception.structures import Camera, LaneGraph
 
-SMALL = TownConfig(blocks=(2, 2))
+SMALL = TownConfig(blocks=(2, 2), signs=1.0)
 WORLDS = {
     "wide": (900_103, TownConfig(wide=0.8, change=0.5)),
     "narrow": (900_102, TownConfig(blocks=(2, 2), wide=0.1, one_way=0.5)),
@@ -206,9 +206,10 @@ def test_sign_corners_reproject_onto_the_rendered_sign(drive):
                 inside = cv2.fillPoly(np.zeros((240, 320), np.uint8), [np.rint(outline).astype(int)], 1)
                 mask = (view.instance == sign.instance).astype(np.uint8)
                 assert not (mask & (1 - cv2.dilate(inside, np.ones((3, 3))))).any()
-                assert not (cv2.erode(inside, np.ones((3, 3))) & (1 - mask)).any()
+                hidden = cv2.erode(inside, np.ones((3, 3))) & (1 - mask)  # by a leaf or a post
+                assert hidden.sum() < 0.05 * mask.sum()
                 shapes.append(sign.shape)
-    assert len(shapes) >= 8 and len(set(shapes)) >= 4
+    assert len(shapes) >= 20 and len(set(shapes)) >= 6
 
 
 def test_boxes_hold_what_the_sensors_see(drive, sample):
