@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from perception.sim.sensors.raycast import RayWorld
+from perception.sim.seen import seen_shares
 from perception.sim.sensors.render import View
 from perception.sim.world.scene import Scene
 from perception.sim.world.section import LineMark
@@ -24,12 +25,17 @@ class TruthConfig:
         reach: Largest distance along the road, metres.
         separation: Lines end where they come closer to a neighbour than this, pixels.
         row_step: Distance of points in rows for an image 590 pixels high; scaled with the height, at least 2.
+        least_seen: Lines whose paint shows on a smaller share of their rows are not labelled: nobody finds a line that
+            is worn away or lies behind a truck from end to end. 0 labels them too.
+        least_contrast: Michelson contrast from which paint shows.
     """
 
     lines_per_side: int | None = 2
     reach: float = 90.0
     separation: float = 2.0
     row_step: float = 10.0
+    least_seen: float = 0.05
+    least_contrast: float = 0.04
 
 
 def lane_truth(scene: Scene, view: View, world: RayWorld, config: TruthConfig | None = None) -> Lanes2D:
@@ -43,7 +49,8 @@ def trace_lanes(
     """Painted lines of the view, ordered left to right, and which marks of the section they are.
 
     A line continues through gaps of its dashes and behind vehicles; it ends where the road disappears behind a crest or
-    for good behind static objects, at ``reach``, or where it merges with its neighbour near the horizon.
+    for good behind static objects, at ``reach``, or where it merges with its neighbour near the horizon. A line that
+    cannot be seen anywhere (see ``least_seen``) is left out.
 
     Args:
         scene: The scene.
@@ -61,7 +68,7 @@ def trace_lanes(
     for index, mark in _nearest(scene, view.station, ego_d, config.lines_per_side):
         stations = np.arange(view.station - 10.0, min(view.station + config.reach, world.end), _SPACING)
         points = scene.road.points(stations, mark.at(stations))
-        trace = _image_trace(view, world, points)
+        trace = _image_trace(view, world, points, stations)
         if trace is not None:
             traces.append(trace)
             ids.append(index)
@@ -72,10 +79,21 @@ def trace_lanes(
     _stop_at_merge(columns, config.separation)
     with np.errstate(invalid="ignore"):
         columns[(columns < -0.5) | (columns > view.camera.width - 0.5)] = np.nan
-    lanes = [_lane(column, rows) for column in columns]
-    kept = [(lane, index) for lane, index in zip(lanes, ids) if len(lane) >= 2]
-    result = Lanes2D(view.camera.name, view.camera.size, tuple(lane for lane, _ in kept))
-    return result, tuple(index for _, index in kept)
+    found = [(_lane(column, rows), trace, index) for column, trace, index in zip(columns, traces, ids)]
+    found = [item for item in found if len(item[0]) >= 2]
+    if config.least_seen > 0:
+        marks = [scene.section.marks[index] for _, _, index in found]
+        places = [_stations(lane, trace) for lane, trace, _ in found]
+        shares = seen_shares(scene, view, world, marks, places, config.least_contrast)
+        found = [item for item, share in zip(found, shares) if share >= config.least_seen]
+    result = Lanes2D(view.camera.name, view.camera.size, tuple(lane for lane, _, _ in found))
+    return result, tuple(index for _, _, index in found)
+
+
+def _stations(lane: np.ndarray, trace: np.ndarray, count: int = 64) -> np.ndarray:
+    """(count,) stations of a traced line at even steps of rows between the ends of its label."""
+    rows = np.linspace(lane[0, 1], lane[-1, 1], count)
+    return np.interp(rows, trace[::-1, 1], trace[::-1, 2])
 
 
 def _nearest(scene: Scene, station: float, ego_d: float, per_side: int | None) -> list[tuple[int, LineMark]]:
@@ -90,8 +108,8 @@ def _nearest(scene: Scene, station: float, ego_d: float, per_side: int | None) -
     return left[-per_side:] + right[:per_side]
 
 
-def _image_trace(view: View, world: RayWorld, points: np.ndarray) -> np.ndarray | None:
-    """(N, 2) pixels of the visible part of a line, near to far, rows strictly decreasing; None when nothing is left."""
+def _image_trace(view: View, world: RayWorld, points: np.ndarray, stations: np.ndarray) -> np.ndarray | None:
+    """(N, 3) pixels and station of the visible part of a line, near to far, rows strictly decreasing, or None."""
     pose = view.world_from_camera
     local = (points - pose[:3, 3]) @ pose[:3, :3]
     uv, _ = view.camera.project(local)
@@ -104,7 +122,7 @@ def _image_trace(view: View, world: RayWorld, points: np.ndarray) -> np.ndarray 
         return None
     first = int(np.argmax(usable))
     last = first + int(np.argmin(np.append(usable[first:], False)))
-    points, uv = points[first:last], uv[first:last]
+    points, uv, stations = points[first:last], uv[first:last], stations[first:last]
     origin = pose[:3, 3]
     on_ground = world.visible(origin, points, ground_only=True)
     hidden = np.flatnonzero(~on_ground & (uv[:, 1] < view.camera.height))
@@ -115,8 +133,7 @@ def _image_trace(view: View, world: RayWorld, points: np.ndarray) -> np.ndarray 
     end = min(end, int(rising[0]) + 1) if len(rising) else end
     uv = uv[:end]
     keep = np.flatnonzero(np.diff(uv[:, 1], append=-np.inf) < 0)
-    uv = uv[keep]
-    return uv if len(uv) >= 2 else None
+    return np.column_stack([uv[keep], stations[keep]]) if len(keep) >= 2 else None
 
 
 def _stop_at_merge(columns: np.ndarray, separation: float) -> None:
