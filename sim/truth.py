@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perception.sim.sensors.raycast import RayWorld
 from perception.sim.seen import seen_shares
+from perception.sim.sensors.raycast import RayWorld
 from perception.sim.sensors.render import View
 from perception.sim.world.scene import Scene
 from perception.sim.world.section import LineMark

@@ -77,6 +77,7 @@ class Format:
 FORMATS: dict[str, Format] = {
     "drive": Format("perception.sim.writers.mcap", "MCAP drives"),
     "culane": Format("perception.sim.writers.culane", "CULane tree"),
+    "tusimple": Format("perception.sim.writers.tusimple", "TuSimple tree"),
 }
 """Name -> format; a new one is a module and a line."""
 

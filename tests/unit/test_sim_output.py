@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 
 import cv2
 import numpy as np
@@ -14,9 +15,11 @@ from perception.errors import PerceptionError, UnknownNameError
 from perception.geometry.transforms import invert_pose
 from perception.jobs import run_jobs
 from perception.sim import SimulatedDrive, presets, render_lane_sample
+from perception.sim.lanes import lane_category, lane_labels
 from perception.sim.sensors.camera import Effects, develop, mounted_camera
 from perception.sim.writers.culane import SPLITS, write_culane
 from perception.sim.writers.mcap import write_drives
+from perception.sim.writers.tusimple import LABELS, label_rows, write_tusimple
 from perception.sources import open_drive
 from perception.structures import Lanes2D
 
@@ -139,6 +142,40 @@ def test_the_culane_tree_reads_back_and_does_not_depend_on_workers(tmp_path):
             np.testing.assert_allclose(read, made, atol=0.006)
 
 
+def test_the_tusimple_tree_reads_back_and_resumes(tmp_path):
+    root = tmp_path / "tree"
+    list(write_tusimple(root, scenes=10, frames=1, seed=40, size=SMALL))
+    before = _hashes(root)
+    records = {name: [json.loads(row) for row in (root / name).read_text().splitlines()] for name in LABELS}
+    assert [len(rows) for rows in records.values()] == [4, 4, 1, 1]
+    for record in records["label_data_0313.json"]:
+        assert set(record) == {"raw_file", "lanes", "h_samples"} and record["h_samples"] == label_rows(108)
+        assert cv2.imread(str(root / record["raw_file"])).shape == (108, 192, 3)
+        truth = lane_labels(int(record["raw_file"].split("/")[1][4:]), "random", SMALL)
+        read = Lanes2D.from_tusimple(record, SMALL)
+        for lane in read.lanes:  # whole pixels, so half a pixel off the truth of one of the lanes
+            errors = [np.abs(np.interp(lane[:, 1], t[::-1, 1], t[::-1, 0]) - lane[:, 0]).max() for t in truth.lanes]
+            assert min(errors) < 1.0
+    kept = next(root.rglob("20.jpg"))
+    written = kept.stat().st_mtime_ns
+    list(write_tusimple(root, scenes=10, frames=1, seed=40, size=SMALL))
+    assert _hashes(root) == before and kept.stat().st_mtime_ns == written
+    assert label_rows(720) == list(range(160, 720, 10))
+
+
+def test_labels_without_the_picture_are_those_of_the_picture():
+    for seed in (900_003, 900_004):
+        sample, lanes = render_lane_sample(seed, "random", SMALL), lane_labels(seed, "random", SMALL)
+        assert len(lanes) == len(sample.lanes)
+        assert all(np.array_equal(a, b) for a, b in zip(lanes.lanes, sample.lanes.lanes))
+
+
+def test_pictures_fall_into_the_test_categories_of_culane():
+    found = {lane_category(seed, "random", SMALL, empty=False) for seed in range(900_000, 900_024)}
+    assert found >= {"normal", "crowd", "curve", "night"} and found <= set(SPLITS)
+    assert lane_category(900_000, "day", SMALL, empty=True) in ("cross", "noline")
+
+
 def test_writing_a_dataset_resumes_where_it_stopped(tmp_path):
     paths = list(write_culane(tmp_path, scenes=1, frames=2, size=SMALL))
     before = _hashes(tmp_path)
@@ -184,6 +221,8 @@ def test_the_command_writes_and_reports_wrong_use(tmp_path, capsys):
     assert main(arguments) == 0
     assert (tmp_path / "day_0000000.mcap").is_file()
     assert main([*arguments, "--format", "culane"]) == 0 and "2 pictures" in capsys.readouterr().out
+    assert main([*arguments, "--format", "tusimple"]) == 0 and (tmp_path / LABELS[0]).is_file()
+    assert main([*arguments[:-1], "mixed", "--format", "tusimple"]) == 2
     assert main(["simulate", str(tmp_path), "--preset", "snow"]) == 2
     assert main(["simulate", str(tmp_path), "--scenes", "0"]) == 2
     assert "scenes, frames >= 1" in capsys.readouterr().err
