@@ -1,0 +1,196 @@
+"""Compiled shading of people and of the ground they stand on."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from perception.sim.crowd.body import HAIR, SKIN, TOP
+from perception.sim.crowd.people import CAMOUFLAGE, CHECKS, PINSTRIPES, PRINT, STRIPES
+from perception.sim.sensors.noise import sample, smoothstep
+
+
+class Pavement(NamedTuple):
+    """Looks of the ground; colours are linear RGB.
+
+    Attributes:
+        first, second: Colours that slabs vary between.
+        slab: (length, width) of slabs in metres.
+        joint: Width of joints in metres, 0 for none.
+        joint_tone: Brightness of joints.
+        bond: Shift of every second row, share of a slab.
+        angle: Direction of the slabs, radians.
+        variety: How much slabs differ, 0 to 1.
+        stripes: Distance of coloured bands in metres, 0 for none.
+        band: Share of that distance that is coloured.
+        paint: Colour of the bands.
+        grain, mottle: Fine and coarse noise.
+        seed: Shift of the noise.
+    """
+
+    first: tuple[float, float, float] = (0.3, 0.3, 0.3)
+    second: tuple[float, float, float] = (0.35, 0.33, 0.3)
+    slab: tuple[float, float] = (0.6, 0.6)
+    joint: float = 0.01
+    joint_tone: float = 0.5
+    bond: float = 0.0
+    angle: float = 0.0
+    variety: float = 0.3
+    stripes: float = 0.0
+    band: float = 0.3
+    paint: tuple[float, float, float] = (0.6, 0.6, 0.6)
+    grain: float = 0.08
+    mottle: float = 0.08
+    seed: float = 0.0
+
+
+@njit(cache=True, fastmath=True)
+def shade_pavement(out, index, position, foot, sunlit, shade, origin, cell, tex, look, light, lamp):  # type: ignore[no-untyped-def]
+    """Write the radiance of ground pixels into ``out`` (P, 3).
+
+    Args:
+        out: (P, 3) float32.
+        index: (N,) pixels.
+        position: (N, 3) world metres.
+        foot: (N,) size of a pixel on the ground, metres.
+        sunlit: (N,) share of direct sun.
+        shade: (R, C) share of the sky that people nearby leave free, on a grid from ``origin`` with ``cell`` metres.
+        origin: (2,) metres.
+        cell: Metres.
+        tex: Noise texture.
+        look: :class:`Pavement`.
+        light: :class:`perception.sim.world.scene.Light`.
+        lamp: Artificial light.
+    """
+    cos, sin = np.cos(look.angle), np.sin(look.angle)
+    for n in range(index.shape[0]):
+        i = index[n]
+        x, y = position[n, 0], position[n, 1]
+        u, v = cos * x + sin * y, cos * y - sin * x
+        row = np.floor(v / look.slab[1])
+        column = np.floor(u / look.slab[0] + look.bond * (row % 2))
+        fu = (u / look.slab[0] + look.bond * (row % 2) - column) * look.slab[0]
+        fv = (v / look.slab[1] - row) * look.slab[1]
+        fade = min(1.0, 0.5 * look.slab[1] / foot[n])
+        mix = 0.5 + 0.4 * look.variety * sample(tex, column * 3.7 + look.seed, row * 5.3, 0) * fade
+        wide = look.joint + 0.7 * foot[n]
+        near = min(min(fu, look.slab[0] - fu), min(fv, look.slab[1] - fv))
+        joint = (1 - smoothstep(0.5 * look.joint, 0.5 * look.joint + 0.7 * foot[n], near)) * look.joint / max(wide, 1e-6)
+        fine = min(1.0, 0.02 / foot[n])
+        tone = 1 + look.grain * sample(tex, x * 60, y * 60, 0) * fine + look.mottle * sample(tex, x * 3 + look.seed, y * 3, 2)
+        tone *= 1 + look.mottle * sample(tex, x * 0.4, y * 0.4 + look.seed, 2)
+        tone *= 1 - (1 - look.joint_tone) * joint
+        r = min(max((x - origin[0]) / cell, 0.0), shade.shape[0] - 1.001)
+        c = min(max((y - origin[1]) / cell, 0.0), shade.shape[1] - 1.001)
+        a, b = int(r), int(c)
+        p, q = r - a, c - b
+        free = (shade[a, b] * (1 - p) + shade[a + 1, b] * p) * (1 - q)
+        free += (shade[a, b + 1] * (1 - p) + shade[a + 1, b + 1] * p) * q
+        painted = 0.0
+        if look.stripes > 0:
+            phase = v / look.stripes - np.floor(v / look.stripes)
+            painted = 0.85 if phase < look.band else 0.0
+        for k in range(3):
+            base = look.first[k] + (look.second[k] - look.first[k]) * min(max(mix, 0.0), 1.0)
+            base = (base * (1 - painted) + look.paint[k] * painted) * max(tone, 0.05)
+            direct = light.sun[k] * light.sun_dir[2] * sunlit[n]
+            out[i, k] = base * (direct + light.ambient[k] * free + lamp * free)
+
+
+@njit(cache=True, fastmath=True)
+def _pattern(tex, kind, x, y, z, foot, base, other, rgb):  # type: ignore[no-untyped-def]
+    """Colour of a top at body coordinates (x, y, z) metres."""
+    share = 0.0
+    soft = 0.004 + 0.5 * foot
+    if kind == STRIPES:
+        wave = abs(z / 0.06 - np.floor(z / 0.06) - 0.5) * 0.06
+        share = smoothstep(0.015 - soft, 0.015 + soft, wave)
+    elif kind == PINSTRIPES:
+        wave = abs(y / 0.03 - np.floor(y / 0.03) - 0.5) * 0.03
+        share = smoothstep(0.01 - soft, 0.01 + soft, wave)
+    elif kind == CHECKS:
+        a = abs(z / 0.1 - np.floor(z / 0.1) - 0.5) * 0.1
+        b = abs(y / 0.1 - np.floor(y / 0.1) - 0.5) * 0.1
+        share = 0.5 * (smoothstep(0.025 - soft, 0.025 + soft, a) + smoothstep(0.025 - soft, 0.025 + soft, b))
+    elif kind == PRINT:
+        if abs(y) < 0.1 and 1.12 < z < 1.33:
+            share = smoothstep(0.2, 0.5, sample(tex, y * 160 + 50 * base[0], z * 160 + 50 * other[0], 1))
+    elif kind == CAMOUFLAGE:
+        share = smoothstep(-0.2, 0.2, sample(tex, y * 60 + 40 * x, z * 60, 1))
+    for k in range(3):
+        rgb[k] = base[k] + (other[k] - base[k]) * share
+
+
+@njit(cache=True, fastmath=True)
+def shade_people(
+    out, index, triangle, weights, corners, person, slot, source, pool_vertices, pool_normals, yaw, palette,
+    pattern, style, crowding, rays, depth, pixel, sunlit, tex, light, lamp,
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Write the radiance of people's pixels into ``out`` (P, 3).
+
+    Args:
+        out: (P, 3) float32.
+        index: (N,) pixels.
+        triangle: (P,) triangles hit.
+        weights: (P, 2) barycentric weights.
+        corners: (T, 3) vertices of the triangles.
+        person, slot: (T,) owner and colour slot of the triangles.
+        source: (V,) rows of ``pool_vertices`` and ``pool_normals`` (W, 3).
+        yaw: (K,) headings.
+        palette: (K, SLOTS, 3) colours.
+        pattern: (K,) patterns of tops.
+        style: (K, 3) second colours.
+        crowding: (K,) share of the sky hidden from somebody's feet by neighbours.
+        rays: (P, 3) unit directions.
+        depth: (P,) metres.
+        pixel: Angle of a pixel, radians.
+        sunlit: (N,) share of direct sun.
+        tex: Noise texture.
+        light: :class:`perception.sim.world.scene.Light`.
+        lamp: Artificial light.
+    """
+    rgb = np.zeros(3)
+    for n in range(index.shape[0]):
+        i = index[n]
+        t = triangle[i]
+        a, b, c = source[corners[t, 0]], source[corners[t, 1]], source[corners[t, 2]]
+        u, v = weights[i, 0], weights[i, 1]
+        w = 1 - u - v
+        x = w * pool_vertices[a, 0] + u * pool_vertices[b, 0] + v * pool_vertices[c, 0]
+        y = w * pool_vertices[a, 1] + u * pool_vertices[b, 1] + v * pool_vertices[c, 1]
+        z = w * pool_vertices[a, 2] + u * pool_vertices[b, 2] + v * pool_vertices[c, 2]
+        lx = w * pool_normals[a, 0] + u * pool_normals[b, 0] + v * pool_normals[c, 0]
+        ly = w * pool_normals[a, 1] + u * pool_normals[b, 1] + v * pool_normals[c, 1]
+        nz = w * pool_normals[a, 2] + u * pool_normals[b, 2] + v * pool_normals[c, 2]
+        who, kind, foot = person[t], slot[t], depth[i] * pixel
+        fade = min(1.0, 0.012 / foot)
+        shift = who * 17.3
+        if kind not in (SKIN,):  # folds of cloth, strands of hair
+            lx += 0.35 * fade * sample(tex, y * 70 + shift, z * 40, 1)
+            ly += 0.35 * fade * sample(tex, x * 70 + shift, z * 40 + 9, 1)
+            nz += 0.25 * fade * sample(tex, (x + y) * 50, z * 60 + shift, 1)
+        cos, sin = np.cos(yaw[who]), np.sin(yaw[who])
+        nx, ny = cos * lx - sin * ly, sin * lx + cos * ly
+        length = max(np.sqrt(nx * nx + ny * ny + nz * nz), 1e-6)
+        nx, ny, nz = nx / length, ny / length, nz / length
+        along = nx * rays[i, 0] + ny * rays[i, 1] + nz * rays[i, 2]
+        if along > 0.2:
+            nx, ny, nz = -nx, -ny, -nz
+        for k in range(3):
+            rgb[k] = palette[who, kind, k]
+        if kind == TOP and pattern[who] > 0:
+            _pattern(tex, pattern[who], x, y, z, foot, palette[who, kind], style[who], rgb)
+        tone = 1 + 0.08 * sample(tex, y * 200 + shift, z * 200, 0) * fade
+        if kind == HAIR:
+            tone = 1 + 0.3 * sample(tex, (y + x) * 300 + shift, z * 25, 0) * fade
+        direct = max(nx * light.sun_dir[0] + ny * light.sun_dir[1] + nz * light.sun_dir[2], 0.0) * sunlit[n]
+        low = 1 - min(max(z / 1.6, 0.0), 1.0)
+        free = (0.62 + 0.38 * nz) * (1 - 0.75 * crowding[who] * low) * (0.75 + 0.25 * min(1.0, z / 0.4))
+        shine = 0.0
+        if kind == HAIR:
+            shine = 0.04 * max(nz, 0.0) ** 3
+        for k in range(3):
+            lit = light.sun[k] * direct + light.ambient[k] * free + lamp * (0.6 + 0.4 * nz)
+            out[i, k] = (rgb[k] * tone + shine) * lit
