@@ -74,6 +74,7 @@ class DensityMap(Result):
         density: (h, w) float32 people per cell.
         stride: Edge of a cell in image pixels.
         points: (K, 2) float32 head positions (x, y) in pixels.
+        attention: (h, w) float32 probability that a cell shows people; (0, 0) where the network has no such map.
     """
 
     KIND: ClassVar[str] = "density_map"
@@ -83,6 +84,7 @@ class DensityMap(Result):
     density: np.ndarray
     stride: float = 1.0
     points: np.ndarray | None = None
+    attention: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "image_size", tuple(int(size) for size in self.image_size))
@@ -91,6 +93,11 @@ class DensityMap(Result):
         )
         points = np.zeros((0, 2)) if self.points is None else self.points
         object.__setattr__(self, "points", array_field("DensityMap", "points", points, (None, 2), np.float32))
+        attention = np.zeros((0, 0)) if self.attention is None else self.attention
+        attention = array_field("DensityMap", "attention", attention, (None, None), np.float32)
+        if attention.size and attention.shape != self.density.shape:
+            raise PerceptionError(f"DensityMap.attention: expected {self.density.shape}, found {attention.shape}")
+        object.__setattr__(self, "attention", attention)
 
     @property
     def count(self) -> float:

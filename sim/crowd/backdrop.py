@@ -98,7 +98,9 @@ def _letters(
             if rng.random() < 0.5:
                 parts.append(box((x, y + a[0], z0), (x + 0.02, y + a[0] + thick, z0 + size), ink))
             else:
-                parts.append(box((x, y + min(a[1], b[1]), z0 + b[0]), (x + 0.02, y + size * 0.9, z0 + b[0] + thick), ink))
+                parts.append(
+                    box((x, y + min(a[1], b[1]), z0 + b[0]), (x + 0.02, y + size * 0.9, z0 + b[0] + thick), ink)
+                )
         y += size * 1.15
     return parts
 
@@ -148,8 +150,8 @@ def _stalls(rng: np.random.Generator, site: Site) -> tuple[list[Mesh], list]:
         if rng.random() < 0.5:
             mesh = merge([cylinder(0.03, 0, roof + 0.4, (0.3, 0.3, 0.3)), _cone(wide, roof, roof + 0.5, color)])
         else:
-            legs = [box((a * wide - 0.03, b * wide - 0.03, 0), (a * wide + 0.03, b * wide + 0.03, roof), (0.4,) * 3, METAL)
-                    for a in (-1, 1) for b in (-1, 1)]  # fmt: skip
+            corners = [(a * wide, b * wide) for a in (-1, 1) for b in (-1, 1)]
+            legs = [box((a - 0.03, b - 0.03, 0), (a + 0.03, b + 0.03, roof), (0.4,) * 3, METAL) for a, b in corners]
             square = (-wide, wide, -wide, wide)
             top = frustum(square, tuple(0.2 * v for v in square), (roof, roof + 0.7), color)
             table = box((-0.7 * wide, -0.8 * wide, 0.1), (0.7 * wide, 0.8 * wide, 0.9), _color(rng))

@@ -89,7 +89,7 @@ def _draw_site(rng: np.random.Generator, size: tuple[int, int], people: int) -> 
     pose = make_pose(rotation_from_euler(roll, pitch, 0.0) @ CAMERA_AXES_IN_EGO, np.array([0.0, 0.0, up]))
     rise, start = 0.0, 1e9
     if rng.random() < 0.14 and far > 12:
-        rise, start = rng.uniform(0.3, 0.6), rng.uniform(near, 0.5 * far)
+        rise, start = rng.uniform(0.3, 0.6), rng.uniform(near, max(near + 1.0, 0.5 * far))
     camera = Camera("crowd", width, height, intrinsics, ego_from_camera=pose)
     return Site(camera, near, max(far, near + 4), rise, start, rng.uniform(0.7, 1.0))
 

@@ -26,7 +26,9 @@ PLAIN, STRIPES, CHECKS, PRINT, CAMOUFLAGE, PINSTRIPES = range(6)
 """Patterns of tops."""
 
 _SKINS = np.array([(0.62, 0.41, 0.31), (0.52, 0.32, 0.23), (0.38, 0.22, 0.15), (0.20, 0.11, 0.07), (0.70, 0.48, 0.38)])
-_HAIRS = np.array([(0.012, 0.010, 0.009), (0.035, 0.022, 0.015), (0.11, 0.06, 0.03), (0.34, 0.22, 0.10), (0.4, 0.4, 0.4)])
+_HAIRS = np.array(
+    [(0.012, 0.010, 0.009), (0.035, 0.022, 0.015), (0.11, 0.06, 0.03), (0.34, 0.22, 0.10), (0.4, 0.4, 0.4)]
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,10 +114,14 @@ def dress(rng: np.random.Generator, position: np.ndarray, yaw: np.ndarray, seate
 
 
 def cloth(rng: np.random.Generator, count: int, dark: float, vivid: float) -> np.ndarray:
-    """(count, 3) colours of cloth: a share ``dark`` is dark, a share ``vivid`` is coloured, the others white or grey."""
+    """(count, 3) colours of cloth: a share ``dark`` is dark, a share ``vivid`` coloured, the others white or grey."""
     tone = np.where(rng.random(count) < dark, rng.uniform(0.008, 0.09, count), rng.uniform(0.15, 0.8, count))
     hue = rng.random(count)[:, None] + np.array([0, 1 / 3, 2 / 3])
-    tint = 1 + np.cos(2 * np.pi * hue) * np.where(rng.random(count) < vivid, rng.uniform(0.05, 0.95, count) ** 1.3, 0.05)[:, None]
+    tint = (
+        1
+        + np.cos(2 * np.pi * hue)
+        * np.where(rng.random(count) < vivid, rng.uniform(0.05, 0.95, count) ** 1.3, 0.05)[:, None]
+    )
     return (tone[:, None] * tint).clip(0.006, 0.82)
 
 

@@ -69,7 +69,10 @@ class CrowdRenderer:
         o3d = open3d()
         self.world = o3d.t.geometry.RaycastingScene(nthreads=1)
         self.kinds = []
-        pairs = [(GROUND, ground, np.array([[0, 1, 2], [0, 2, 3]])), (BACKDROP, scene.backdrop.vertices, scene.backdrop.triangles)]
+        pairs = [
+            (GROUND, ground, np.array([[0, 1, 2], [0, 2, 3]])),
+            (BACKDROP, scene.backdrop.vertices, scene.backdrop.triangles),
+        ]
         pairs += [(kind, mesh.vertices, mesh.triangles) for kind, mesh in self.meshes.items()]
         for kind, vertices, triangles in pairs:
             if len(triangles):

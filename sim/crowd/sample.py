@@ -65,7 +65,7 @@ def render_crowd_sample(seed: int, size: tuple[int, int] = (1024, 768), people: 
     """
     if seed < 0 or min(size) < 16 or (people is not None and not 0 <= people <= 5000):
         raise PerceptionError(
-            f"render_crowd_sample: expected seed >= 0, size >= 16, people within [0, 5000], found {seed}, {size}, {people}"
+            f"render_crowd_sample: expected seed >= 0, size >= 16, people <= 5000, found {seed}, {size}, {people}"
         )
     cv2.setNumThreads(1)
     world, pixels = (np.random.default_rng(child) for child in np.random.SeedSequence([seed, 8]).spawn(2))
@@ -101,7 +101,9 @@ def random_pavement(rng: np.random.Generator) -> Pavement:
     common = {"angle": rng.uniform(0, np.pi), "seed": rng.uniform(0, 200), "grain": rng.uniform(0.02, 0.2)}
     common["mottle"] = rng.uniform(0.02, 0.15)
     if rng.random() < 0.25:
-        common.update(stripes=rng.uniform(0.9, 6), band=rng.uniform(0.05, 0.5), paint=tuple(tone * rng.uniform(0.5, 1.8, 3)))
+        common.update(
+            stripes=rng.uniform(0.9, 6), band=rng.uniform(0.05, 0.5), paint=tuple(tone * rng.uniform(0.5, 1.8, 3))
+        )
     if kind < 0.15:  # grass, earth
         green = np.array([0.10, 0.16, 0.05]) * rng.uniform(0.5, 1.6) if rng.random() < 0.6 else first
         return Pavement(tuple(green), tuple(green * 0.8), (0.3, 0.3), 0.0, 1.0, 0.0, variety=0.3,

@@ -77,9 +77,15 @@ def shade_pavement(out, index, position, foot, sunlit, shade, origin, cell, tex,
         mix = 0.5 + 0.4 * look.variety * sample(tex, column * 3.7 + look.seed, row * 5.3, 0) * fade
         wide = look.joint + 0.7 * foot[n]
         near = min(min(fu, look.slab[0] - fu), min(fv, look.slab[1] - fv))
-        joint = (1 - smoothstep(0.5 * look.joint, 0.5 * look.joint + 0.7 * foot[n], near)) * look.joint / max(wide, 1e-6)
+        joint = (
+            (1 - smoothstep(0.5 * look.joint, 0.5 * look.joint + 0.7 * foot[n], near)) * look.joint / max(wide, 1e-6)
+        )
         fine = min(1.0, 0.02 / foot[n])
-        tone = 1 + look.grain * sample(tex, x * 60, y * 60, 0) * fine + look.mottle * sample(tex, x * 3 + look.seed, y * 3, 2)
+        tone = (
+            1
+            + look.grain * sample(tex, x * 60, y * 60, 0) * fine
+            + look.mottle * sample(tex, x * 3 + look.seed, y * 3, 2)
+        )
         tone *= 1 + look.mottle * sample(tex, x * 0.4, y * 0.4 + look.seed, 2)
         tone *= 1 - (1 - look.joint_tone) * joint
         r = min(max((x - origin[0]) / cell, 0.0), shade.shape[0] - 1.001)
@@ -136,8 +142,11 @@ def shade_people(
         triangle: (P,) triangles hit.
         weights: (P, 2) barycentric weights.
         corners: (T, 3) vertices of the triangles.
-        person, slot: (T,) owner and colour slot of the triangles.
-        source: (V,) rows of ``pool_vertices`` and ``pool_normals`` (W, 3).
+        person: (T,) owners of the triangles.
+        slot: (T,) colour slots.
+        source: (V,) rows of the pool.
+        pool_vertices: (W, 3) body coordinates.
+        pool_normals: (W, 3).
         yaw: (K,) headings.
         palette: (K, SLOTS, 3) colours.
         pattern: (K,) patterns of tops.

@@ -78,6 +78,7 @@ FORMATS: dict[str, Format] = {
     "drive": Format("perception.sim.writers.mcap", "MCAP drives"),
     "culane": Format("perception.sim.writers.culane", "CULane tree"),
     "tusimple": Format("perception.sim.writers.tusimple", "TuSimple tree"),
+    "crowd": Format("perception.sim.writers.shanghaitech", "ShanghaiTech tree of crowds"),
 }
 """Name -> format; a new one is a module and a line."""
 

@@ -1,4 +1,4 @@
-"""A crowd dataset in the layout of ShanghaiTech (spec crowd section 4), with the heads as JSON beside the MATLAB files."""
+"""Crowds in the layout of ShanghaiTech (spec crowd section 4), with the heads as JSON beside the MATLAB files."""
 
 from __future__ import annotations
 
@@ -15,11 +15,30 @@ import scipy.io
 from perception.errors import PerceptionError
 from perception.jobs import run_jobs
 from perception.sim.crowd import render_crowd_sample
+from perception.sim.writers import Request
 from perception.sinks.storage import write_file
 
 PART = "part_S_final"
 """Folder of the simulated part, beside ``part_A_final`` and ``part_B_final`` of the real data."""
 JPEG_QUALITY = 92
+
+
+def write(request: Request) -> Iterator[str]:
+    """Crowds for ``perception simulate``: ``scenes`` times ``frames`` pictures; option ``people`` (default: random).
+
+    Raises:
+        PerceptionError: Settings of other formats, or numbers out of range.
+    """
+    people = request.option({"people": ""})["people"]
+    if request.size == (0, 0) or request.world is not None:
+        raise PerceptionError("simulate: --size mixed and --world are not for --format crowd")
+    if people and not people.isdigit():
+        raise PerceptionError(f"simulate: option people: expected a number, found {people!r}")
+    pictures = request.scenes * (1 if request.frames is None else request.frames)
+    wanted = int(people) if people else None
+    size = request.size or (1024, 768)
+    for path in write_crowds(request.out, pictures, request.seed, size, request.workers, wanted):
+        yield str(path)
 
 
 class _Job(NamedTuple):
@@ -96,7 +115,7 @@ def _write_picture(job: _Job) -> dict[str, Any]:
 
 
 def mat_bytes(points: np.ndarray) -> bytes:
-    """A ShanghaiTech annotation file of (N, 2) points: cell ``image_info`` with a struct of ``location``, ``number``."""
+    """A ShanghaiTech annotation file of (N, 2) points: cell ``image_info`` with a struct of location and number."""
     info = np.empty((1, 1), object)
     info[0, 0] = {"location": np.asarray(points, np.float64).reshape(-1, 2), "number": float(len(points))}
     buffer = io.BytesIO()

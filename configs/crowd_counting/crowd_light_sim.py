@@ -1,0 +1,74 @@
+"""The light network, trained from scratch on simulated crowds in ShanghaiTech layout."""
+
+_base_ = ["_base_/default.py"]
+
+trained_on = "simulator"
+base_batch_size = 8
+data_root = "data/crowd_sim/part_S_final"
+epochs = 70
+
+model = dict(
+    type="CrowdLight",
+    trunk="shufflenet_v2_x0_5",
+    width=24,
+    loss=dict(type="BlockCountLoss", blocks=(4, 16)),
+)
+test_pipeline = [
+    dict(type="CrowdPad", multiple=16),
+    dict(type="CrowdNormalize"),
+    dict(type="PackCrowd"),
+]
+train_pipeline = [
+    dict(type="CrowdCrop", size=(192, 192), scale=(0.7, 1.8), log=True, crowded=0.5),
+    dict(
+        type="CrowdAppearance", gamma=(0.6, 1.6), gamma_probability=0.5, gray=0.15, blur=0.25, noise=0.25, jpeg=0.3,
+        color=0.7,
+    ),
+    dict(type="CrowdTargets", stride=4, kernel="adaptive", limits=(2.5, 7.0)),
+    dict(type="CrowdNormalize"),
+    dict(type="PackCrowd"),
+]  # fmt: skip
+
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=0,
+    drop_last=True,
+    sampler=dict(type="DefaultSampler", shuffle=True),
+    collate_fn=dict(type="crowd_collate"),
+    dataset=dict(
+        type="ShanghaiTechDataset", data_root=data_root, split="train", held_out=20, pipeline=train_pipeline, cache=True
+    ),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=0,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    collate_fn=dict(type="crowd_collate"),
+    dataset=dict(type="ShanghaiTechDataset", data_root=data_root, split="val", held_out=20, pipeline=test_pipeline),
+)
+
+train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=10)
+optim_wrapper = dict(
+    type="OptimWrapper",
+    optimizer=dict(type="AdamW", lr=3e-3, weight_decay=1e-2),
+    clip_grad=dict(max_norm=20.0, norm_type=2),
+)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.05, by_epoch=False, begin=0, end=100),
+    dict(
+        type="CosineAnnealingLR",
+        eta_min=1e-5,
+        begin=0,
+        T_max=epochs,
+        end=epochs,
+        by_epoch=True,
+        convert_to_iter_based=True,
+    ),
+]
+custom_hooks = [dict(type="EMAHook", ema_type="MomentumAnnealingEMA", momentum=0.002, gamma=100, update_buffers=True)]
+
+# What the test of all configs changes to run in a moment.
+tiny_overrides = {
+    "train_dataloader.batch_size": 2,
+    "train_dataloader.dataset.pipeline.0.size": (64, 64),
+}

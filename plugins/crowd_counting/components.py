@@ -1,0 +1,7 @@
+"""Importing this module registers everything the plugin offers to configs."""
+
+from perception.engine import lookahead
+
+from . import augment, dataset, light, loss, metric, model, stage, transforms
+
+__all__ = ["augment", "dataset", "light", "lookahead", "loss", "metric", "model", "stage", "transforms"]

@@ -1,0 +1,119 @@
+"""Networks: tiles equal the whole, gradients reach the pixels, pictures of any kind are counted."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from perception.errors import InputError, PerceptionError
+from perception.plugins.crowd_counting import components  # noqa: F401
+from perception.plugins.crowd_counting.blocks import ASPP
+from perception.plugins.crowd_counting.images import read_image, to_rgb8
+from perception.plugins.crowd_counting.stage import CrowdCountingStage
+from perception.plugins.crowd_counting.tiles import spans, tiled_maps
+from perception.registry import MODELS
+
+
+def build(kind: str):
+    torch.manual_seed(0)
+    return MODELS.build({"type": kind}).eval()
+
+
+@pytest.fixture(scope="module")
+def stage() -> CrowdCountingStage:
+    torch.manual_seed(0)
+    return CrowdCountingStage("crowd_counting/crowd_light_sim.py", camera="front")
+
+
+def test_spans_cover_a_side_once():
+    found = spans(1600, 512, 100, 16)
+    assert [s.keep_begin for s in found[1:]] == [s.keep_end for s in found[:-1]]
+    assert found[0].keep_begin == 0 and found[-1].keep_end == 1600
+    assert all(s.begin % 16 == 0 and s.end - s.begin <= 512 + 32 for s in found)
+    assert all(s.keep_begin - s.begin >= 100 or s.begin == 0 for s in found)
+    with pytest.raises(PerceptionError, match="tile"):
+        spans(1600, 200, 100, 16)
+
+
+@torch.inference_mode()
+def test_tiles_of_the_light_network_equal_the_whole():
+    model = build("CrowdLight")
+    image = torch.randn(1, 3, 640, 1344, generator=torch.Generator().manual_seed(1))
+    whole = model.maps(image)
+    density, attention = tiled_maps(model, lambda t, x, b, r: image[:, :, t:b, x:r], (1344, 640), tile=768)
+    np.testing.assert_allclose(density, whole.density[0, 0].numpy(), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(attention, whole.attention[0, 0].numpy(), rtol=1e-4, atol=1e-6)
+
+
+@torch.inference_mode()
+def test_tiles_of_m_sfanet_see_the_context_of_the_whole_picture():
+    """With branches of small dilation, whose reach a small picture can hold; the rest is the published network."""
+    model = build("M_SFANet")
+    model.spm["assp"] = ASPP((1, 1, 2)).eval()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight)
+    image = torch.randn(1, 3, 32, 640, generator=torch.Generator().manual_seed(2))
+    image[..., 320:] += 2.0  # halves that differ, so that averages of a tile are not those of the picture
+    whole = model.maps(image)
+    density, attention = tiled_maps(model, lambda t, x, b, r: image[:, :, t:b, x:r], (640, 32), tile=512, halo=176)
+    for ours, expected in ((density, whole.density), (attention, whole.attention)):
+        expected = expected[0, 0].numpy()
+        assert np.abs(ours - expected).max() < 1e-3 * np.abs(expected).max()
+    assert abs(density.sum() - whole.density.sum().item()) < 1e-3 * np.abs(density).sum()
+
+
+@pytest.mark.parametrize("size", [(97, 131), (64, 64), (1, 1), (30, 500)])
+def test_pictures_of_any_size(stage: CrowdCountingStage, size: tuple[int, int]):
+    result = stage.count(np.full((*size, 3), 90, np.uint8))
+    assert result.image_size == size[::-1]
+    assert result.density.shape == (-(-size[0] // 4), -(-size[1] // 4))
+    assert result.attention.shape == result.density.shape
+    assert result.stride == pytest.approx(4)
+
+
+def test_grey_and_16_bit_pictures_count_like_their_colour_8_bit_form(stage: CrowdCountingStage):
+    grey = np.random.default_rng(0).integers(0, 256, (64, 80)).astype(np.uint8)
+    expected = stage.count(np.repeat(grey[..., None], 3, axis=2)).density
+    for other in (grey, grey[..., None], grey.astype(np.uint16) * 257, (grey / 255).astype(np.float64)):
+        np.testing.assert_array_equal(stage.count(other).density, expected)
+    with pytest.raises(PerceptionError, match="uint8"):
+        stage.count(np.zeros((8, 8, 3), np.int64))
+    with pytest.raises(PerceptionError, match="found"):
+        to_rgb8(np.zeros((4, 4, 2), np.uint8))
+
+
+def test_exif_rotation_is_applied(tmp_path):
+    image = np.zeros((16, 32, 3), np.uint8)
+    image[:8] = (255, 0, 0)
+    code = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
+    (tmp_path / "turned.jpg").write_bytes(code[:2] + segment + code[2:])
+    turned = read_image(tmp_path / "turned.jpg")  # orientation 6: turn clockwise, so the top goes to the right
+    assert turned.shape == (32, 16, 3)
+    assert turned[16, 12, 0] > 200 and turned[16, 3, 0] < 50
+    cv2.imwrite(str(tmp_path / "deep.png"), np.full((4, 5), 257 * 77, np.uint16))
+    assert (read_image(tmp_path / "deep.png") == 77).all()
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    with pytest.raises(InputError, match="decoded"):
+        read_image(tmp_path / "broken.jpg")
+
+
+def test_gradients_reach_the_pixels_and_agree_with_the_stage(stage: CrowdCountingStage):
+    image = np.random.default_rng(3).integers(0, 256, (50, 70, 3)).astype(np.uint8)
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float().requires_grad_()
+    maps = stage.maps_from_image(pixels)
+    maps.density.sum().backward()
+    assert pixels.grad.abs().sum() > 0 and torch.isfinite(pixels.grad).all()
+    ours = stage.count(image)
+    h, w = ours.density.shape
+    np.testing.assert_allclose(maps.density[0, 0, :h, :w].detach(), ours.density, rtol=1e-4, atol=1e-6)
+
+
+def test_unused_batch_norm_of_published_checkpoints_is_accepted():
+    keys = set(build("M_SegNet").state_dict())
+    assert {"conv_out.bn.weight", "conv_out.bn.running_mean"} <= keys
+    assert not any(".bn." in key for key in build("M_SegNet_UCF_QNRF").state_dict())
