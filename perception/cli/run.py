@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import re
+import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from perception.engine.config import load_config, parse_options
 from perception.errors import PerceptionError
-from perception.runtime.config import PipelineConfig, parse_pipeline
+from perception.runtime.config import parse_pipeline
+from perception.runtime.drives import DriveJob, Outcome, output_folders, run_job, run_jobs_in_processes
 from perception.runtime.outputs import sink_options
+from perception.sinks.index import DriveRow, read_row, write_index
 from perception.sinks.table import SINK_TABLE
 
 HELP = "run a pipeline on recorded drives"
@@ -39,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--sinks", type=_names, metavar="A,B", help=f"outputs: {known} (default: as in the config)")
     add("--sink-options", nargs="+", metavar="SINK.K=V", help="change options of sinks, png.every=5")
     add("--copy-inputs", action="store_true", help="copy images, clouds and poses into the MCAP output")
+    add("--jobs", type=_positive, default=1, metavar="N", help="drives to run at once, in as many processes")
     add("--realtime", action="store_true", help="at the pace of the drive; drop frames that come while stages are busy")
     add(
         "--prefetch",
@@ -57,11 +61,29 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0 when done, 1 when ``--strict`` stopped a drive, 2 when a drive could not be run, 130 after Ctrl-C.
     """
-    from perception.runtime.graph import build_graph
-    from perception.runtime.runner import RunOptions, StrictStop, run_drive
+    jobs = _jobs(args)
+    rows = [read_row(job.out, job.drive, "waiting") for job in jobs]
+    index = args.out / "index.html" if len(jobs) > 1 else None
+    code = 0
+    try:
+        for outcome in _outcomes(jobs, args.jobs):
+            code = max(code, _tell(outcome))
+            rows[jobs.index(outcome.job)] = _row(outcome)
+            if index is not None and args.out.exists():
+                write_index(index, rows, f"{len(jobs)} drives, {args.pipeline}")
+            if outcome.code == 130:
+                raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        print(f"perception: stopped; the same command continues the run in {args.out}", file=sys.stderr)
+        return 130
+    if index is not None and index.exists():
+        print(f"{len(jobs)} drives: {index}")
+    return code
 
-    pipeline = _pipeline(args)
-    graph = build_graph(pipeline, args.device, _pairs(args.weights))
+
+def _jobs(args: argparse.Namespace) -> list[DriveJob]:
+    from perception.runtime.runner import RunOptions
+
     options = RunOptions(
         cameras=_pairs(args.camera),
         mapping=args.mapping,
@@ -76,34 +98,46 @@ def run(args: argparse.Namespace) -> int:
         sink_options=sink_options(parse_options(args.sink_options)),
         realtime=args.realtime,
         prefetch=args.prefetch,
+        dataset=args.out / "parquet" if len(args.drives) > 1 else None,
     )
-    code = 0
-    for drive, out in zip(args.drives, output_folders(args.drives, args.out)):
-        try:
-            report = run_drive(drive, out, pipeline, graph, options)
-            print(f"{drive}\n{summary(report)}\n  {out / 'report.html'}")
-        except KeyboardInterrupt:
-            print(f"perception: stopped; the same command continues the run in {out}", file=sys.stderr)
-            return 130
-        except StrictStop as stop:
-            print(f"perception: {drive}: {stop}", file=sys.stderr)
-            code = max(code, 1)
-        except (PerceptionError, OSError) as error:
-            print(f"perception: {error}", file=sys.stderr)
-            code = 2
-    return code
+    threads = max(1, (os.cpu_count() or 1) // args.jobs) if args.jobs > 1 else 0
+    common = (args.pipeline, options, parse_options(args.cfg_options), args.device, _pairs(args.weights), threads)
+    folders = output_folders(args.drives, args.out)
+    return [DriveJob(drive, out, *common) for drive, out in zip(args.drives, folders)]
 
 
-def output_folders(drives: Sequence[str], out: Path) -> list[Path]:
-    """``out`` for a single drive, else a folder below it for each, named after the drive."""
-    if len(drives) == 1:
-        return [out]
-    folders: list[Path] = []
-    for drive in drives:
-        stem = re.sub(r"[^\w.-]+", "_", Path(drive).stem or "drive").strip(".") or "drive"
-        number = sum(1 for folder in folders if re.fullmatch(rf"{re.escape(stem)}(_\d+)?", folder.name))
-        folders.append(out / (f"{stem}_{number + 1}" if number else stem))
-    return folders
+def _outcomes(jobs: Sequence[DriveJob], workers: int) -> Iterator[Outcome]:
+    """In this process the stages are built once, for all drives."""
+    first = jobs[0]
+    pipeline = parse_pipeline(load_config(first.config, first.changes), first.config)
+    if workers > 1 and len(jobs) > 1:
+        yield from run_jobs_in_processes(jobs, workers, _print_line)
+        return
+    from perception.runtime.graph import build_graph
+
+    graph = build_graph(pipeline, first.device, first.weights)
+    for job in jobs:
+        yield run_job(job, None, graph)
+
+
+def _tell(outcome: Outcome) -> int:
+    job = outcome.job
+    if not outcome.code:
+        report = json.loads((job.out / "report.json").read_bytes())
+        print(f"{job.drive}\n{summary(report)}\n  {job.out / 'report.html'}", flush=True)
+    elif outcome.code != 130:
+        named = f"{job.drive}: " if job.drive not in outcome.message else ""
+        print(f"perception: {named}{outcome.message}", file=sys.stderr, flush=True)
+    return outcome.code
+
+
+def _row(outcome: Outcome) -> DriveRow:
+    state = {0: "", 1: "stopped", 130: "stopped"}.get(outcome.code, "failed")
+    return read_row(outcome.job.out, outcome.job.drive, state, outcome.message)
+
+
+def _print_line(job: DriveJob, line: str) -> None:
+    print(f"[{job.out.name}] {line}", file=sys.stderr, flush=True)
 
 
 def summary(report: dict[str, Any]) -> str:
@@ -122,11 +156,6 @@ def summary(report: dict[str, Any]) -> str:
     for fault in report["faults"]:
         lines.append(f"  fault: {fault['where']}: {fault['kind']} on {fault['count']} frame(s): {fault['message']}")
     return "\n".join(lines)
-
-
-def _pipeline(args: argparse.Namespace) -> PipelineConfig:
-    config = load_config(args.pipeline, parse_options(args.cfg_options))
-    return parse_pipeline(config, args.pipeline)
 
 
 def _pairs(values: Sequence[str]) -> dict[str, str]:
