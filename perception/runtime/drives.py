@@ -93,7 +93,10 @@ def run_job(job: DriveJob, say: Callable[[str], None] | None, graph: Any) -> Out
 
 
 def run_jobs_in_processes(
-    jobs: Sequence[DriveJob], workers: int, say: Callable[[DriveJob, str], None]
+    jobs: Sequence[DriveJob],
+    workers: int,
+    say: Callable[[DriveJob, str], None],
+    body: Callable[[Any], None] | None = None,
 ) -> Iterator[Outcome]:
     """Run drives in ``workers`` processes, which build the stages once each; gives each outcome as it ends.
 
@@ -104,6 +107,7 @@ def run_jobs_in_processes(
         jobs: Drives of one pipeline.
         workers: Processes at most.
         say: Gets each line of progress of each drive.
+        body: What a process does with its end of the pipe, importable by name; by default it runs drives.
 
     Raises:
         KeyboardInterrupt: Passed on when all processes have stored what they had.
@@ -115,7 +119,7 @@ def run_jobs_in_processes(
     try:
         while waiting or busy:
             while waiting and len(busy) < workers:
-                free, process = idle.pop() if idle else _start(context)
+                free, process = idle.pop() if idle else _start(context, body or _work)
                 busy[free] = (waiting.pop(0), process)
                 free.send(busy[free][0])
             for ready in wait(list(busy)):
@@ -139,9 +143,9 @@ def run_jobs_in_processes(
         _stop([process for _, process in [*busy.values(), *idle]])
 
 
-def _start(context: Any) -> tuple[Any, Any]:
+def _start(context: Any, body: Callable[[Any], None]) -> tuple[Any, Any]:
     pipe, other = context.Pipe()
-    process = context.Process(target=_work, args=(other,))
+    process = context.Process(target=body, args=(other,))
     process.start()
     other.close()
     return pipe, process

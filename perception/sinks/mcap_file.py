@@ -29,12 +29,13 @@ class McapFile:
 
     Args:
         path: File to create; its folder is created too.
+        profile: Profile in the header; ``"ros2"`` for a file that ROS 2 tools play.
 
     Raises:
         PerceptionError: From any method, when the disk is full or not writable.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, profile: str = "") -> None:
         from mcap.writer import Writer
 
         self.path = Path(path)
@@ -42,7 +43,7 @@ class McapFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._stream = open(self.path, "wb")  # noqa: SIM115 - closed by close() or abandon()
             self._writer = Writer(self._stream, chunk_size=_CHUNK_BYTES)
-            self._writer.start(library=_LIBRARY)
+            self._writer.start(profile, _LIBRARY)
         self._schemas: dict[str, int] = {}
         self._channels: dict[str, int] = {}
 
@@ -58,6 +59,12 @@ class McapFile:
         if topic not in self._channels:
             self._register(topic, schema, "jsonschema", _JSON_SCHEMA, "json")
         self._add(topic, dump_json(payload).encode(), time_ns, sequence)
+
+    def cdr(self, topic: str, kind: str, definition: str, data: bytes, time_ns: int, sequence: int = 0) -> None:
+        """Append a serialized ROS 2 message of type ``kind``, such as ``std_msgs/msg/String``."""
+        if topic not in self._channels:
+            self._register(topic, kind, "ros2msg", definition.encode(), "cdr")
+        self._add(topic, data, time_ns, sequence)
 
     def copy(self, schema: Any, channel: Any, message: Any) -> None:
         """Append a message of another file unchanged (records as :func:`read_messages` gives them)."""
@@ -133,9 +140,9 @@ def read_messages(path: str | Path, torn: bool = False) -> Iterator[tuple[Any, A
             raise InputError(path, "", "a whole MCAP file", f"{type(error).__name__} {error}".strip()) from error
 
 
-def join(parts: Sequence[Path], target: Path) -> None:
+def join(parts: Sequence[Path], target: Path, profile: str = "") -> None:
     """Copy the messages of ``parts``, in order, into ``target``."""
-    out = McapFile(target)
+    out = McapFile(target, profile)
     try:
         for part in parts:
             for schema, channel, message in read_messages(part):
@@ -146,10 +153,10 @@ def join(parts: Sequence[Path], target: Path) -> None:
     out.close()
 
 
-def cut(part: Path, frames: int, target: Path, frame_topic: str) -> None:
+def cut(part: Path, frames: int, target: Path, frame_topic: str, profile: str = "") -> None:
     """Copy the first ``frames`` frames of a part; each begins with its message on ``frame_topic``."""
     count = 0
-    out = McapFile(target)
+    out = McapFile(target, profile)
     for schema, channel, message in read_messages(part):
         count += channel.topic == frame_topic
         if count > frames:

@@ -35,6 +35,7 @@ SINK_TABLE = {
     "mcap": SinkEntry("mcap_sink", "McapSink", "predictions.mcap, foxglove_layout.json"),
     "png": SinkEntry("png", "PngSink", "frames/"),
     "csv": SinkEntry("csv_files", "CsvSink", "csv/frames.csv, csv/items.csv, csv/points.csv"),
+    "ros2": SinkEntry("ros2_sink", "Ros2Sink", "ros2.mcap"),
     "rrd": SinkEntry("rerun_rrd", "RerunSink", "recording.rrd", "viz"),
     "parquet": SinkEntry("parquet", "ParquetSink", "parquet/results, parquet/frames", "arrow"),
 }

@@ -54,7 +54,7 @@ def children(process: int) -> list[int]:
     return [int(pid) for pid in found if "resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_text()]
 
 
-def wait_for(condition, process: subprocess.Popen[str], seconds: float = 120) -> None:
+def wait_for(condition, process: subprocess.Popen[str], seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
@@ -65,6 +65,8 @@ def stored(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_one_killed_process_stops_no_other_drive_and_the_same_command_completes_it(tmp_path, repository, drives):
     if not Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").exists():
         pytest.skip("needs /proc to find the process of a drive")
@@ -77,14 +79,14 @@ def test_one_killed_process_stops_no_other_drive_and_the_same_command_completes_
     }
     (victim,) = [pid for pid, files in opened.items() if str(out / "b" / "results.jsonl") in files]
     os.kill(victim, signal.SIGKILL)
-    text = process.communicate(timeout=120)[0]
+    text = process.communicate(timeout=240)[0]
     assert process.returncode == 2 and "ended by SIGKILL" in text and "the same command continues it" in text
     assert [stored(out / name / "results.jsonl") for name in ("a", "c")] == [20, 20]
     page = (out / "index.html").read_text()
     assert page.index(">b<") < page.index(">a<") and "failed" in page  # what needs attention comes first
 
     again = start(repository, drives, out, "--jobs", "2")
-    text = again.communicate(timeout=120)[0]
+    text = again.communicate(timeout=240)[0]
     assert again.returncode == 0 and re.search(r"\[b\] continuing after frame \d+ of 60", text), text
     assert "[a] " in text and "this run is complete" in text
     lines = read_json_lines(out / "b" / "results.jsonl")
@@ -98,6 +100,7 @@ def test_one_killed_process_stops_no_other_drive_and_the_same_command_completes_
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_ctrl_c_stores_what_every_drive_has(tmp_path, repository, drives):
     out = tmp_path / "out"
     process = start(repository, drives, out, "--jobs", "2")
@@ -111,6 +114,7 @@ def test_ctrl_c_stores_what_every_drive_has(tmp_path, repository, drives):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_processes_of_drives_end_with_the_command(tmp_path, repository, drives):
     if not Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").exists():
         pytest.skip("needs /proc to find the process of a drive")

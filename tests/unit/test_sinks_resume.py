@@ -36,6 +36,7 @@ from perception.sinks.csv_files import CsvSink
 from perception.sinks.mcap_file import read_messages
 from perception.sinks.parquet import ParquetSink
 from perception.sinks.rerun_rrd import RerunSink
+from perception.sinks.ros2_sink import Ros2Sink
 from perception.sinks.segments import Segments
 from perception.sinks.storage import write_file
 from perception.structures import Boxes2D, Calibration, Camera, Fault, Frame, Lanes2D, PointCloud
@@ -74,6 +75,7 @@ def make_sinks(out: Path) -> list[Sink]:
         OverlayVideoSink(out, part_frames=5),
         McapSink(out, copy_inputs=True, part_frames=6, flush_every=2),
         CsvSink(out),
+        Ros2Sink(out, part_frames=4, flush_every=1),
         ParquetSink(out, part_frames=3),
         RerunSink(out, copy_inputs=True, part_frames=5, flush_every=2),
     ]
@@ -161,8 +163,17 @@ def test_an_undisturbed_run_stores_everything(undisturbed: Path) -> None:
     assert [line["index"] for line in lines] == list(range(0, 2 * FRAMES, 2))
     assert lines[3]["faults"] == [{"where": "top", "kind": "missing", "message": "no cloud at 3"}]
     names = sorted(path.name for path in undisturbed.iterdir())
-    wanted = ["csv", "frames", "overlay", "overlay.mp4", "parquet", "predictions", "predictions.mcap"]
-    assert names == [*wanted, "recording", "recording.rrd", "results.jsonl", "timings.jsonl"]
+    wanted = [
+        "csv",
+        "foxglove_layout.json",
+        "frames",
+        "overlay",
+        "overlay.mp4",
+        "parquet",
+        "predictions",
+        "predictions.mcap",
+    ]
+    assert names == [*wanted, "recording", "recording.rrd", "results.jsonl", "ros2", "ros2.mcap", "timings.jsonl"]
     assert [path.name for path in (undisturbed / "overlay").iterdir()] == ["parts.json"]
     assert [path.name for path in sorted((undisturbed / "frames").iterdir())][:2] == ["00000000.png", "00000008.png"]
 
