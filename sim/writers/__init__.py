@@ -76,6 +76,7 @@ class Format:
 
 FORMATS: dict[str, Format] = {
     "drive": Format("perception.sim.writers.mcap", "MCAP drives"),
+    "openlanev2": Format("perception.sim.writers.openlanev2", "OpenLane-V2 tree of towns"),
     "culane": Format("perception.sim.writers.culane", "CULane tree"),
     "tusimple": Format("perception.sim.writers.tusimple", "TuSimple tree"),
     "crowd": Format("perception.sim.writers.shanghaitech", "ShanghaiTech tree of crowds"),

@@ -103,13 +103,7 @@ class RoadFrame:
         )
 
 
-def read_frame(
-    record: Mapping[str, Any],
-    path: Path,
-    track: str,
-    split: str = "",
-    sizes: Mapping[str, tuple[int, int]] | None = None,
-) -> RoadFrame:
+def read_frame(record: Mapping[str, Any], path: Path, track: str, split: str = "") -> RoadFrame:
     """Read the object of a frame.
 
     Args:
@@ -117,7 +111,6 @@ def read_frame(
         path: Where it comes from, for errors.
         track: Which annotation it holds.
         split: ``train``, ``val``, ``test``.
-        sizes: Camera -> (width, height); those of the two subsets are known. Others are twice the principal point.
 
     Raises:
         InputError: A key is missing, a matrix of the wrong shape, not a rotation or not finite, an object malformed.
@@ -133,7 +126,7 @@ def read_frame(
             continue
         if not isinstance(sensor, Mapping):
             raise place.error(f"sensor {name}", "an object", type(sensor).__name__)
-        cameras[name], distortions[name] = _camera(place, name, sensor, {**IMAGE_SIZES, **(sizes or {})})
+        cameras[name], distortions[name] = _camera(place, name, sensor)
         images[name] = _image_path(place, name, sensor)
     block = record.get("annotation")
     pose = _pose(place, "pose", _mapping(place, record, "pose"))
@@ -175,19 +168,28 @@ def read_picture(root: Path, relative: str) -> np.ndarray:
     return image[..., ::-1]
 
 
-def _camera(
-    place: Place, name: str, sensor: Mapping[str, Any], sizes: Mapping[str, tuple[int, int]]
-) -> tuple[Camera, np.ndarray]:
+def _camera(place: Place, name: str, sensor: Mapping[str, Any]) -> tuple[Camera, np.ndarray]:
     label = f"sensor {name}"
     intrinsic = _mapping(place, sensor, "intrinsic", label)
     matrix = _array(place, f"{label}, intrinsic K", intrinsic.get("K"), (3, 3))
     distortion = _array(place, f"{label}, intrinsic distortion", intrinsic.get("distortion", [0, 0, 0]), (3,))
-    width, height = sizes.get(name) or (round(2 * matrix[0, 2]), round(2 * matrix[1, 2]))
+    width, height = _image_size(place, name, sensor, matrix)
     pose = _pose(place, f"{label}, extrinsic", _mapping(place, sensor, "extrinsic", label))
     try:
         return Camera(name, width, height, matrix, ego_from_camera=pose), distortion
     except PerceptionError as error:
         raise place.error(label, "a camera", str(error)) from error
+
+
+def _image_size(place: Place, name: str, sensor: Mapping[str, Any], matrix: np.ndarray) -> tuple[int, int]:
+    """(width, height): stated (official files do not), that of the subset's camera, or twice the principal point."""
+    if "image_size" in sensor:
+        stated = _array(place, f"sensor {name}, image_size", sensor["image_size"], (2,))
+        return int(stated[0]), int(stated[1])
+    known = IMAGE_SIZES.get(name)
+    if known and all(abs(matrix[axis, 2] / size - 0.5) < 0.2 for axis, size in enumerate(known)):
+        return known
+    return max(1, round(2 * matrix[0, 2] + 1)), max(1, round(2 * matrix[1, 2] + 1))
 
 
 def _image_path(place: Place, name: str, sensor: Mapping[str, Any]) -> str:
