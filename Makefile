@@ -13,7 +13,7 @@ export OMP_NUM_THREADS ?= 1
 unexport PIP_NO_BUILD_ISOLATION # mmcv would look for a compiler
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-gpu check format bench
+.PHONY: help demo test test-all test-gpu check format bench fuzz
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -43,6 +43,9 @@ format: $(STAMPS)/dev ## format and fix what can be fixed
 
 bench: $(STAMPS)/core ## timing ratios against reference implementations
 	$(BIN)/perception bench $(ARGS)
+
+fuzz: $(STAMPS)/dev ## damaged files for every reader, COUNT of them (500), in processes with limits
+	$(BIN)/python -m perception.fuzz.readers --count $(or $(COUNT),500) $(ARGS)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \

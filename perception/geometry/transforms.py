@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
-__all__ = ["interpolate_pose", "invert_pose", "make_pose", "quaternion_to_matrix", "rotation_from_euler", "yaw_of"]
+from perception.errors import PerceptionError
+
+__all__ = [
+    "check_pose",
+    "interpolate_pose",
+    "invert_pose",
+    "make_pose",
+    "quaternion_to_matrix",
+    "rotation_from_euler",
+    "yaw_of",
+]
 
 CAMERA_AXES_IN_EGO = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 """(3, 3) rotation ego_from_camera of a camera that looks straight ahead: x right, y down, z forward."""
@@ -25,8 +35,29 @@ def invert_pose(pose: np.ndarray) -> np.ndarray:
 
 
 def quaternion_to_matrix(xyzw: np.ndarray) -> np.ndarray:
-    """Quaternion (x, y, z, w), any norm but 0 -> (3, 3) rotation. ROS and Foxglove use this order; nuScenes w first."""
-    return Rotation.from_quat(np.asarray(xyzw, dtype=np.float64)).as_matrix()
+    """Quaternion (x, y, z, w), any norm but 0 -> (3, 3) rotation; (N, 4) -> (N, 3, 3).
+
+    ROS and Foxglove use this order; nuScenes has w first.
+
+    Raises:
+        PerceptionError: A number is not finite, or the norm is 0.
+    """
+    xyzw = np.asarray(xyzw, dtype=np.float64)
+    if not np.isfinite(xyzw).all() or (np.linalg.norm(xyzw, axis=-1) < 1e-9).any():
+        raise PerceptionError(f"quaternion: expected finite numbers of a norm above 0, found {xyzw.tolist()}")
+    return Rotation.from_quat(xyzw).as_matrix()
+
+
+def check_pose(pose: np.ndarray) -> np.ndarray:
+    """A (4, 4) matrix that is a rigid transform; rounding as in text files is let through.
+
+    Raises:
+        PerceptionError: It is not.
+    """
+    turn = pose[:3, :3]
+    if np.isfinite(pose).all() and np.abs(turn @ turn.T - np.eye(3)).max() < 0.01 and np.linalg.det(turn) > 0:
+        return pose
+    raise PerceptionError(f"expected a pose (rotation and translation), found {pose[:3].tolist()}")
 
 
 def rotation_from_euler(roll: float, pitch: float, yaw: float) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from perception.arrays import load_npz
 from perception.errors import InputError, PerceptionError
 
 _STRIDED = re.compile(r"(?:_ch)?::(\d+)$")
@@ -117,12 +117,7 @@ class GoldenCase:
         Raises:
             InputError: See ``path``; also for a file that is damaged or holds objects.
         """
-        path = self.path(file)
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                return Arrays({name: stored[name] for name in stored.files})
-        except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-            raise InputError(path, "", "an .npz of plain arrays", str(error) or type(error).__name__) from error
+        return Arrays(load_npz(self.path(file)))
 
 
 def read_json(path: Path) -> Any:

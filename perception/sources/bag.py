@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from perception.errors import InputError
 from perception.registry import SOURCES
 from perception.sources.base import DriveInfo, DriveOptions, DriveSource, StreamInfo
-from perception.sources.frames import TRUTH, FrameBuilder
-from perception.sources.log import END_OF_TIME, MessageLog, Record
-from perception.sources.mapping import DriveMapping
+from perception.sources.frames import GNSS_GAP_NS, TRUTH, FrameBuilder
+from perception.sources.log import END_OF_TIME, Channel, MessageLog, Record, first_message
+from perception.sources.mapping import DriveMapping, pose_topics
 from perception.sources.mcap_log import MCAP_MAGIC, McapLog
 from perception.sources.messages import ROLES, stamp_of
-from perception.sources.rig import read_rig
+from perception.sources.rig import camera_yaws, moving_ego, read_rig
 from perception.sources.rosbag1_log import ROSBAG1_MAGIC, Rosbag1Log
 from perception.sources.rosbag2_log import SQLITE_MAGIC, Rosbag2Log, SqliteLog, bag_files
 from perception.sources.sync import Group, Partner, Synchronizer
+from perception.sources.video_messages import VideoStreams, is_video, key_frame_before
 from perception.sources.wire import MessageError
 from perception.structures import Fault, Frame, Provenance
 
@@ -90,6 +94,7 @@ class BagSource(DriveSource):
     def _open(self) -> None:
         channels = self.log.channels
         self.mapping = self.options.mapping or DriveMapping.from_channels(channels)
+        self._choose_pose(channels)
         if not self.mapping.reference:
             found = ", ".join(f"{c.topic} ({c.schema or 'no schema'})" for c in channels.values()) or "no topics"
             raise InputError(self.path, "", "a topic with camera images or LiDAR point clouds", found)
@@ -106,7 +111,7 @@ class BagSource(DriveSource):
         self._first_ordinal: int | None = None
         self.faults += [*self.log.faults, *self.rig.faults]
         self._damage_seen = len(self.log.faults)
-        self._poses_move = bool(self.rig.pose_frames) or self.mapping.pose not in ("", "tf")
+        self._poses_move = bool(self.rig.pose_frames) or self.mapping.pose not in ("", "tf", "lidar")
 
     def _topic_roles(self) -> dict[str, tuple[str, str]]:
         """Topic -> (role, sensor name), for the topics that are read while iterating."""
@@ -117,8 +122,10 @@ class BagSource(DriveSource):
                 roles[topic] = ("result", topic)
             elif self.mapping.pose == "tf" and ROLES.get(channel.schema) == "transforms" and "_static" not in topic:
                 roles[topic] = ("transforms", topic)
-        if self.mapping.pose not in ("", "tf"):
-            roles[self.mapping.pose] = ("pose", self.mapping.pose)
+        if self.mapping.pose not in ("", "tf", "lidar"):
+            roles[self.mapping.pose] = (ROLES[self.log.channels[self.mapping.pose].schema], self.mapping.pose)
+        if self.mapping.imu:
+            roles[self.mapping.imu] = ("imu", self.mapping.imu)
         return roles
 
     @property
@@ -145,6 +152,9 @@ class BagSource(DriveSource):
             has_pose=self._poses_move or bool(self.rig.world),
             mapping=self.mapping,
             faults=tuple(self.faults),
+            pose_source=self._pose_source(),
+            transforms=self.rig.edges,
+            yaws=camera_yaws(self.rig.cameras),
         )
 
     def __len__(self) -> int:
@@ -172,24 +182,58 @@ class BagSource(DriveSource):
                 yield builder.frame(group)
         self._record_damage()
 
+    def _is_video(self, topic: str) -> bool:
+        message = first_message(self.log, topic)
+        return message is not None and is_video(message)
+
+    def _choose_pose(self, channels: Mapping[str, Channel]) -> None:
+        """Leave transforms that do not move for the next source of poses, unless the user's mapping asks for them."""
+        if self.options.mapping is not None or self.mapping.pose != "tf":
+            return
+        others = [topic for topic in pose_topics(channels) if topic != "tf"]
+        if others and not moving_ego(self.log):
+            gnss = ROLES.get(channels[others[0]].schema) == "gnss"
+            imu = next((t for t, c in channels.items() if c.count and ROLES.get(c.schema) == "imu"), "")
+            self.mapping = replace(self.mapping, pose=others[0], imu=imu if gnss else "")
+
+    def _pose_source(self) -> str:
+        pose = self.mapping.pose
+        if pose == "tf":
+            return f"transforms {self.rig.world} <- {self.rig.ego}" if self.rig.world else ""
+        if not pose or pose == "lidar":
+            return ""
+        orientation = f" with the orientation of {self.mapping.imu}" if self.mapping.imu else ""
+        return f"{self.log.channels[pose].schema} on {pose}{orientation}"
+
+    def stream_times(self) -> dict[str, np.ndarray]:
+        """See :meth:`DriveSource.stream_times`; log times."""
+        return self.log.times()
+
     def _record_damage(self) -> None:
         for fault in self.log.faults[self._damage_seen :]:
             self.record_fault(fault)
         self._damage_seen = len(self.log.faults)
 
     def _groups(self, log_start: int, end_ns: int, builder: FrameBuilder) -> Iterator[Group]:
-        sync = self._synchronizer()
+        sync, video = self._synchronizer(), VideoStreams()
         log_stop = END_OF_TIME if self.options.end_s is None else end_ns + self._lag_ns + self._margin_ns
+        if log_start and (
+            topics := [t for t, (role, _) in self._roles.items() if role == "image" and self._is_video(t)]
+        ):
+            log_start = key_frame_before(self.log, topics, log_start)
         ordinal = self.log.count_before(self._reference, log_start) if log_start else 0
         for record in self.log.messages(list(self._roles), log_start, log_stop):
             role, name = self._roles[record.channel.topic]
             message = _decoded(record)
-            if role in ("transforms", "pose"):
+            if role in ("transforms", "pose", "gnss", "imu"):
                 newest = builder.add_pose(role, message, record)
                 if newest and self._poses_move:
                     yield from sync.advance("pose", newest, record.log_ns)
                 continue
-            yield from sync.push(name, self._stamp(record, message), record.log_ns, message, ordinal)
+            stamp = self._stamp(record, message)
+            if is_video(message):
+                message = _decoded_video(video, record.channel.topic, message)
+            yield from sync.push(name, stamp, record.log_ns, message, ordinal)
             ordinal += record.channel.topic == self._reference
         yield from sync.finish()
         for fault in sync.remaining_faults():
@@ -204,7 +248,10 @@ class BagSource(DriveSource):
             elif role in ("image", "cloud") and name != self.mapping.reference:
                 partners[name] = Partner(tolerance_ns)
         gates = ("pose",) if self._poses_move else ()
-        return Synchronizer(self.mapping.reference, partners, round(self.mapping.sync.wait_ms * 1e6), gates)
+        wait_ns = round(self.mapping.sync.wait_ms * 1e6)
+        if gates and self._roles.get(self.mapping.pose, ("",))[0] == "gnss":
+            wait_ns = max(wait_ns, GNSS_GAP_NS)
+        return Synchronizer(self.mapping.reference, partners, wait_ns, gates)
 
     def _builder(self) -> FrameBuilder:
         roles = {name: role for role, name in self._roles.values()}
@@ -241,6 +288,13 @@ class BagSource(DriveSource):
                 break
             ordinal += 1
         return ordinal
+
+
+def _decoded_video(video: VideoStreams, topic: str, message: Any) -> Any:
+    try:
+        return video.decode(topic, message)
+    except MessageError as error:
+        return error
 
 
 def _decoded(record: Record) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from perception.arrays import load_npy
 from perception.errors import InputError
 from perception.geometry import Camera, make_pose, quaternion_to_matrix, rotation_from_euler
 from perception.geometry.geodesy import enu_from_ecef
@@ -110,12 +111,10 @@ def _camera(ego_from_device: np.ndarray) -> Camera:
 
 
 def _array(file: Path, shape: tuple[int, ...]) -> np.ndarray:
-    try:
-        array = np.load(file, allow_pickle=False)
-        if array.shape[1:] != shape or array.ndim != 1 + len(shape) or array.dtype.kind != "f":
-            raise ValueError(f"shape {array.shape}, {array.dtype}")
-        if not np.isfinite(array).all() or (shape == (4,) and (np.linalg.norm(array, axis=1) < 1e-6).any()):
-            raise ValueError("numbers that are not finite, or quaternions of length 0")
-        return array.astype(np.float64)
-    except (OSError, ValueError, EOFError, MemoryError, SyntaxError) as error:
-        raise InputError(file, "", f"a numpy array (N, {', '.join(map(str, shape))})", str(error)) from error
+    array = load_npy(file)
+    expected = f"finite floats of shape (N, {', '.join(map(str, shape))})"
+    if array.ndim != 1 + len(shape) or array.shape[1:] != shape or array.dtype.kind != "f":
+        raise InputError(file, "", expected, f"shape {array.shape}, {array.dtype}")
+    if not np.isfinite(array).all():
+        raise InputError(file, "", expected, "numbers that are not finite")
+    return array.astype(np.float64)

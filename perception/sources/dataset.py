@@ -19,7 +19,7 @@ from perception.errors import InputError, PerceptionError, UnknownNameError
 from perception.sources.base import DriveInfo, DriveOptions, DriveSource, StreamInfo
 from perception.sources.mapping import CameraMapping, DriveMapping, LidarMapping, Sync
 from perception.sources.pixels import decode_compressed
-from perception.sources.rig import check_cameras
+from perception.sources.rig import camera_yaws, check_cameras
 from perception.sources.transforms import PoseTrack
 from perception.structures import Calibration, Fault, Frame, PointCloud, Provenance, Result
 
@@ -144,6 +144,7 @@ class DatasetSource(DriveSource):
             mapping=self.mapping,
             faults=tuple(self.faults),
             pose_source=self.layout.pose_source if self._has_pose else "",
+            yaws=camera_yaws(rig.cameras),
         )
 
     def __len__(self) -> int:
@@ -310,7 +311,10 @@ def _file_track(
     times_ns: Sequence[int] | np.ndarray,
     read: Callable[[Path, int], Record],
 ) -> Track:
-    times = np.asarray(times_ns, dtype=np.int64).reshape(-1)
+    try:
+        times = np.asarray(times_ns, dtype=np.int64).reshape(-1)
+    except OverflowError as error:
+        raise InputError(files[0].parent, name, "times that fit into 64 bits", str(error)) from error
     if len(times) != len(files):
         raise InputError(files[0].parent if files else name, name, f"{len(files)} times, one a file", str(len(times)))
     order = np.argsort(times, kind="stable")

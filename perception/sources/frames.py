@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from perception.sources.gnss import GnssPoses
 from perception.sources.log import Record
 from perception.sources.mapping import DriveMapping
 from perception.sources.messages import cloud_of, image_of, pose_of, result_of, stamp_of, transforms_of
@@ -19,6 +20,8 @@ from perception.structures import Calibration, Fault, Frame, PointCloud, Provena
 
 __all__ = ["TRUTH", "FrameBuilder"]
 
+GNSS_GAP_NS = 2_500_000_000
+"""Satellite fixes often come once a second: those at most this far apart are interpolated."""
 TRUTH = "/truth/"
 """Beginning of the topics that carry ground truth: ``/truth/<frame_id>/<kind>``."""
 
@@ -44,9 +47,10 @@ class FrameBuilder:
     ) -> None:
         self._rig, self._mapping, self._roles = rig, mapping, roles
         self._provenance, self._record_fault = provenance, record_fault
-        self._topic_pose = mapping.pose not in ("", "tf")
+        self._topic_pose = mapping.pose not in ("", "tf", "lidar")
+        self._gnss = GnssPoses(rig.antenna) if roles.get(mapping.pose) == "gnss" else None
         self._tree: TransformTree = rig.tree.without_motion()
-        self._track = PoseTrack()
+        self._track = PoseTrack(gap_ns=GNSS_GAP_NS) if self._gnss else PoseTrack()
         self._calibrations: dict[frozenset[str], Calibration] = {}
         self._memo: dict[str, tuple[Any, Any]] = {}
         self._now_ns = 0
@@ -56,16 +60,28 @@ class FrameBuilder:
         try:
             if isinstance(message, MessageError):
                 raise message
+            stamp = stamp_of(message) or record.log_ns
             if role == "pose":
-                stamp = stamp_of(message) or record.log_ns
                 self._track.add(stamp, pose_of(message))
                 return stamp
+            if role in ("gnss", "imu"):
+                return self._add_satellite(role, stamp, message)
             transforms = [item for item in transforms_of(message) if item.child in self._rig.pose_frames]
         except MessageError as error:
             self._record_fault(Fault(record.channel.topic, "corrupt", str(error)))
             return None
         self._tree.add(transforms, static=False, log_ns=record.log_ns)
         return max((item.stamp_ns or record.log_ns for item in transforms), default=None)
+
+    def _add_satellite(self, role: str, stamp: int, message: Any) -> int | None:
+        if self._gnss is None or role == "imu":
+            if self._gnss is not None:
+                self._gnss.add_imu(stamp, message)
+            return None
+        newest = None
+        for newest, pose in self._gnss.add_fix(stamp, message):
+            self._track.add(newest, pose)
+        return newest
 
     def frame(self, group: Group) -> Frame:
         """The frame of a group; whatever cannot be decoded becomes a fault."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import heapq
 from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from perception.sources.wire import MessageError
 from perception.structures import Fault
@@ -74,6 +77,13 @@ class MessageLog(ABC):
     def count_before(self, topic: str, log_ns: int) -> int:
         """Number of messages of ``topic`` logged before ``log_ns``."""
         return sum(1 for _ in self.messages([topic], 0, log_ns))
+
+    def times(self) -> dict[str, np.ndarray]:
+        """Topic -> (N,) int64 ascending log times of its messages; reads the index where there is one."""
+        found: dict[str, array[int]] = {topic: array("q") for topic in self.channels}
+        for record in self.messages(list(self.channels)):
+            found[record.channel.topic].append(record.log_ns)
+        return {topic: np.array(times, dtype=np.int64) for topic, times in found.items()}
 
     @abstractmethod
     def close(self) -> None:

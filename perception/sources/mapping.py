@@ -14,7 +14,7 @@ from perception.errors import InputError, UnknownNameError
 from perception.sources.log import Channel
 from perception.sources.messages import ROLES
 
-__all__ = ["CameraMapping", "DriveMapping", "LidarMapping", "Sync"]
+__all__ = ["CameraMapping", "DriveMapping", "LidarMapping", "Sync", "pose_topics"]
 
 _GENERIC = frozenset(
     re.findall(
@@ -69,7 +69,9 @@ class DriveMapping:
     Attributes:
         cameras: Name -> :class:`CameraMapping`.
         lidars: Name -> :class:`LidarMapping`.
-        pose: ``"tf"``, a topic with poses of the vehicle, or ``""`` for none.
+        pose: ``"tf"``, a topic with poses or satellite fixes of the vehicle, ``"lidar"`` to compute them from the
+            clouds, or ``""`` for none.
+        imu: Topic whose orientation goes with satellite fixes, or ``""``.
         ego_frame: Frame of the vehicle in the transforms; empty: found by name.
         world_frame: Frame the ego pose is stated in; empty: found by name.
         sync: Synchronisation.
@@ -78,6 +80,7 @@ class DriveMapping:
     cameras: Mapping[str, CameraMapping] = field(default_factory=dict)
     lidars: Mapping[str, LidarMapping] = field(default_factory=dict)
     pose: str = ""
+    imu: str = ""
     ego_frame: str = ""
     world_frame: str = ""
     sync: Sync = field(default_factory=Sync)
@@ -110,7 +113,7 @@ class DriveMapping:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> DriveMapping:
         """From the form of :meth:`to_dict`."""
-        _check_keys("mapping key", data, ("cameras", "lidars", "pose", "ego_frame", "world_frame", "sync"))
+        _check_keys("mapping key", data, ("cameras", "lidars", "pose", "imu", "ego_frame", "world_frame", "sync"))
         cameras, lidars = {}, {}
         for name, entry in (data.get("cameras") or {}).items():
             entry = {"image": entry} if isinstance(entry, str) else entry or {}
@@ -122,7 +125,7 @@ class DriveMapping:
             lidars[str(name)] = LidarMapping(**entry)
         sync = data.get("sync") or {}
         _check_keys("sync key", sync, ("reference", "tolerance_ms", "wait_ms"))
-        texts = {key: str(data.get(key) or "") for key in ("pose", "ego_frame", "world_frame")}
+        texts = {key: str(data.get(key) or "") for key in ("pose", "imu", "ego_frame", "world_frame")}
         mapping = cls(cameras, lidars, sync=Sync(**sync), **texts)
         if mapping.sync.reference and mapping.sync.reference not in (*cameras, *lidars):
             raise UnknownNameError("reference sensor", mapping.sync.reference, [*cameras, *lidars])
@@ -135,6 +138,7 @@ class DriveMapping:
             "cameras": {name: _filled(entry) for name, entry in self.cameras.items()},
             "lidars": {name: _filled(entry) for name, entry in self.lidars.items()},
             "pose": self.pose,
+            **({"imu": self.imu} if self.imu else {}),
             **({"ego_frame": self.ego_frame} if self.ego_frame else {}),
             **({"world_frame": self.world_frame} if self.world_frame else {}),
             "sync": sync,
@@ -157,7 +161,8 @@ class DriveMapping:
         if len(cameras) == 1 and not _OURS.match(next(iter(cameras.values())).image):
             cameras = {"front": next(iter(cameras.values()))}
         lidars = {name: LidarMapping(topic) for name, topic in _named(by_role["cloud"], "lidar", filled).items()}
-        return cls(cameras, lidars, _pose_topic(filled, by_role))
+        pose = next(iter(pose_topics(channels)), "")
+        return cls(cameras, lidars, pose, next(iter(by_role["imu"]), "") if pose in by_role["gnss"] else "")
 
     def check(self, path: Path, channels: Mapping[str, Channel]) -> None:
         """Make sure that every mapped topic exists and has a type that fits.
@@ -169,22 +174,25 @@ class DriveMapping:
         wanted = [(camera.image, "image") for camera in self.cameras.values()]
         wanted += [(camera.info, "calibration") for camera in self.cameras.values() if camera.info]
         wanted += [(lidar.points, "cloud") for lidar in self.lidars.values()]
-        wanted += [(self.pose, "pose")] if self.pose not in ("", "tf") else []
-        for topic, role in wanted:
+        wanted += [(self.pose, "pose or gnss")] if self.pose not in ("", "tf", "lidar") else []
+        wanted += [(self.imu, "imu")] if self.imu else []
+        for topic, roles in wanted:
             if topic not in channels:
                 raise UnknownNameError("topic", str(topic), channels)
             schema = channels[str(topic)].schema
-            if ROLES.get(schema) != role:
-                expected = " or ".join(name for name, value in ROLES.items() if value == role)
+            if ROLES.get(schema) not in roles.split(" or "):
+                expected = " or ".join(name for name, value in ROLES.items() if value in roles.split(" or "))
                 raise InputError(path, f"topic {topic}", expected, schema or "no schema")
 
 
-def _pose_topic(channels: Mapping[str, Channel], by_role: Mapping[str, list[str]]) -> str:
-    if by_role["transforms"]:
-        return "tf"
-    odometry = [topic for topic in by_role["pose"] if channels[topic].schema == "nav_msgs/Odometry"]
-    named = [topic for topic in by_role["pose"] if re.search("pose|odom|locali", topic.lower())]
-    return next(iter([*odometry, *named]), "")
+def pose_topics(channels: Mapping[str, Channel]) -> list[str]:
+    """Where ego poses may come from, best first: ``tf``, odometry, topics named like poses, satellite fixes."""
+    roles = {topic: ROLES.get(channel.schema) for topic, channel in channels.items() if channel.count}
+    transforms = ["tf"] if "transforms" in roles.values() else []
+    poses = [topic for topic, role in roles.items() if role == "pose"]
+    odometry = [topic for topic in poses if channels[topic].schema == "nav_msgs/Odometry"]
+    named = [topic for topic in poses if re.search("pose|odom|locali", topic.lower()) and topic not in odometry]
+    return [*transforms, *odometry, *named, *(topic for topic, role in roles.items() if role == "gnss")]
 
 
 def _calibration_topic(image: str, topics: Collection[str]) -> str | None:

@@ -6,10 +6,12 @@ import io
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import lz4.frame
+import numpy as np
 import zstandard
 from mcap.data_stream import ReadDataStream
 from mcap.exceptions import McapError
@@ -27,6 +29,7 @@ __all__ = ["MCAP_MAGIC", "McapLog"]
 MCAP_MAGIC = b"\x89MCAP0\r\n"
 _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _DATA_END = 3, 4, 5, 6, 15
 _LOOSE_BYTES = 4 << 20
+_LARGEST_CHUNK = 1 << 31
 _CHUNK_HEAD = struct.Struct("<QQQII")
 _PARSERS: dict[int, Callable[[ReadDataStream], Any]] = {_SCHEMA: Schema.read, _CHANNEL: McapChannel.read}
 
@@ -71,13 +74,35 @@ class McapLog(SegmentedLog):
         try:
             for number, offset in self._index_offsets[segment.offset].items():
                 if (channel := self._by_id.get(number)) and channel.topic == topic:
-                    self._file.seek(offset)
-                    length = int.from_bytes(self._file.read(9)[1:], "little")
-                    body = io.BytesIO(self._file.read(min(length, self._size)))
-                    total += len(MessageIndex.read(ReadDataStream(body)).records)
+                    total += len(self._message_index(offset).records)
         except (McapError, OSError, ValueError, struct.error):
             return None
         return total
+
+    def times(self) -> dict[str, np.ndarray]:
+        """See :meth:`MessageLog.times`; reads the message indexes, and only the chunks that have none."""
+        found: dict[str, list[int]] = {topic: [] for topic in self.channels}
+        for segment in self.segments:
+            for topic, times in self._segment_times(segment):
+                found[topic] += times
+        return {topic: np.sort(np.array(times, dtype=np.int64)) for topic, times in found.items()}
+
+    def _segment_times(self, segment: Segment) -> Iterator[tuple[str, list[int]]]:
+        offsets = self._index_offsets.get(segment.offset)
+        if offsets:
+            with suppress(McapError, OSError, ValueError, struct.error):
+                indexes = [
+                    (self._by_id[n].topic, self._message_index(at)) for n, at in offsets.items() if n in self._by_id
+                ]
+                yield from ((topic, [time for time, _ in index.records]) for topic, index in indexes)
+                return
+        for record in self.read_segment(segment):
+            yield record.channel.topic, [record.log_ns]
+
+    def _message_index(self, offset: int) -> MessageIndex:
+        self._file.seek(offset)
+        length = int.from_bytes(self._file.read(9)[1:], "little")
+        return MessageIndex.read(ReadDataStream(io.BytesIO(self._file.read(min(length, self._size)))))
 
     def read_segment(self, segment: Segment) -> list[Record]:
         """See :meth:`SegmentedLog.read_segment`."""
@@ -98,12 +123,13 @@ class McapLog(SegmentedLog):
             return _parse(body)
         if len(body) < 9 + int.from_bytes(body[1:9], "little"):
             return _parse(_cut_chunk_data(body[9:]))
-        return iter(breakup_chunk(Chunk.read(ReadDataStream(io.BytesIO(body[9:]))), validate_crc=True))
+        return _unpacked(body[9:])
 
     def _read_summary(self) -> bool:
         self._file.seek(0)
         try:
-            summary = SeekingReader(self._file, record_size_limit=self._size).get_summary()
+            bounded = cast(IO[bytes], _Bounded(self._file, self._size))
+            summary = SeekingReader(bounded, record_size_limit=self._size).get_summary()
         except (McapError, OSError, ValueError, KeyError, IndexError, struct.error, StopIteration):
             return False
         if summary is None or summary.statistics is None:
@@ -195,6 +221,29 @@ class McapLog(SegmentedLog):
                 counts[self._by_id[number].topic] += count
         for item in self._by_id.values():
             self.channels[item.topic] = Channel(item.topic, item.schema, item.encoding, counts[item.topic], item.decode)
+
+
+class _Bounded:
+    """A file that never reserves room for more than is left of it, whatever length a damaged record states."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file, self._size = file, size
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+
+    def read(self, count: int = -1) -> bytes:
+        left = max(self._size - self._file.tell(), 0)
+        return self._file.read(left if count < 0 else min(count, left))
+
+
+def _unpacked(body: bytes) -> Iterator[Any]:
+    """Records of a complete chunk; ``body`` begins behind opcode and length."""
+    chunk = Chunk.read(ReadDataStream(io.BytesIO(body)))
+    stated = chunk.uncompressed_size
+    if chunk.compression == "zstd":
+        stated = max(stated, zstandard.frame_content_size(chunk.data))
+    if stated > _LARGEST_CHUNK:
+        raise ValueError(f"expected a chunk of at most {_LARGEST_CHUNK} bytes, found one of {stated}")
+    return iter(breakup_chunk(chunk, validate_crc=True))
 
 
 def _parse(data: bytes) -> Iterator[Any]:

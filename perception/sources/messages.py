@@ -17,6 +17,8 @@ from perception.errors import PerceptionError
 from perception.geometry import make_pose, quaternion_to_matrix
 from perception.sources.clouds import decode_cloud
 from perception.sources.pixels import decode_compressed, decode_raw
+from perception.sources.velodyne import decode_scan
+from perception.sources.video_messages import DecodedImage, is_video
 from perception.sources.wire import RESULT_SCHEMA, MessageError
 from perception.structures import Camera, PointCloud, Result, result_from_dict
 
@@ -38,10 +40,12 @@ ROLES = {
     "sensor_msgs/Image": "image",
     "foxglove.CompressedImage": "image",
     "foxglove.RawImage": "image",
+    "foxglove.CompressedVideo": "image",
     "sensor_msgs/CameraInfo": "calibration",
     "foxglove.CameraCalibration": "calibration",
     "sensor_msgs/PointCloud2": "cloud",
     "foxglove.PointCloud": "cloud",
+    "velodyne_msgs/VelodyneScan": "cloud",
     "tf2_msgs/TFMessage": "transforms",
     "foxglove.FrameTransform": "transforms",
     "foxglove.FrameTransforms": "transforms",
@@ -49,6 +53,9 @@ ROLES = {
     "geometry_msgs/PoseStamped": "pose",
     "geometry_msgs/PoseWithCovarianceStamped": "pose",
     "foxglove.PoseInFrame": "pose",
+    "sensor_msgs/NavSatFix": "gnss",
+    "foxglove.LocationFix": "gnss",
+    "sensor_msgs/Imu": "imu",
     RESULT_SCHEMA: "result",
 }
 """Schema -> what it carries; all other schemas are ignored."""
@@ -98,18 +105,22 @@ def frame_of(message: Any) -> str:
 
 def image_of(message: Any) -> np.ndarray:
     """Any image message -> (H, W, 3) uint8 RGB; raises ``MessageError`` for damaged or unknown ones."""
+    if isinstance(message, DecodedImage):
+        return message.pixels
     payload = _payload(message.data)
     if hasattr(message, "encoding"):
         big_endian = bool(getattr(message, "is_bigendian", False))
         size = int(message.width), int(message.height)
         return decode_raw(payload, *size, str(message.encoding), int(message.step), big_endian)
-    if (kind := str(message.format).lower()) in ("h264", "h265", "hevc", "vp9", "av1"):
-        raise MessageError(f"expected a still image (jpeg, png), found a frame of {kind} video, which is not supported")
+    if is_video(message):
+        raise MessageError(f"expected a still image (jpeg, png), found a packet of {message.format} video")
     return decode_compressed(payload)
 
 
 def cloud_of(message: Any, stamp_ns: int, sensor: str) -> tuple[PointCloud, int]:
     """Any point cloud message -> the cloud, and the number of points that were not finite and were removed."""
+    if hasattr(message, "packets"):
+        return decode_scan(message, stamp_ns, sensor)
     return decode_cloud(message, _payload(message.data), stamp_ns, sensor)
 
 
@@ -197,7 +208,12 @@ def _matrix(move: Any, turn: Any) -> np.ndarray:
     rotation = np.array([turn.x, turn.y, turn.z, turn.w], dtype=np.float64)
     if not np.isfinite(translation).all() or not np.isfinite(rotation).all():
         raise MessageError(f"expected a finite transform, found {translation.tolist()}, {rotation.tolist()}")
-    return make_pose(quaternion_to_matrix(rotation) if rotation.any() else np.eye(3), translation)
+    if not rotation.any():
+        return make_pose(np.eye(3), translation)
+    try:
+        return make_pose(quaternion_to_matrix(rotation), translation)
+    except PerceptionError as error:
+        raise MessageError(str(error)) from error
 
 
 def _payload(data: Any) -> bytes | np.ndarray:

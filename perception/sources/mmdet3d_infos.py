@@ -75,7 +75,7 @@ class Mmdet3dInfosSource(DatasetSource):
         try:
             samples = sorted(data["data_list"], key=lambda item: float(item.get("timestamp", 0)))
             return self._layout(file.parent, samples, data.get("metainfo") or {})
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
             raise InputError(file, "", "metainfo and data_list of version 1.1", repr(error)) from error
 
     def _layout(self, root: Path, samples: list[Mapping[str, Any]], about: Mapping[str, Any]) -> Layout:

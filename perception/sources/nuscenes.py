@@ -60,7 +60,7 @@ class NuScenesSource(DatasetSource):
             raise InputError(self.path, "", "a folder v1.0-* with scene.json", "none")
         try:
             return _Scene(self.path, folder, self.options.part).layout()
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(folder, "", "nuScenes tables that fit together", repr(error)) from error
 
 

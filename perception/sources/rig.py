@@ -16,6 +16,7 @@ from perception.sources.log import MessageLog, first_message
 from perception.sources.mapping import DriveMapping
 from perception.sources.messages import ROLES, camera_of, frame_of, image_of, transforms_of
 from perception.sources.transforms import TransformTree
+from perception.sources.video_messages import VideoStreams, is_video
 from perception.sources.wire import MessageError
 from perception.structures import Calibration, Camera, Fault
 
@@ -36,6 +37,8 @@ class Rig:
         ego: Vehicle frame in the transforms, empty when there is none.
         world: Frame the ego pose is stated in, empty when unknown.
         pose_frames: Frames whose moving transforms make up the ego pose.
+        antenna: (4, 4) pose of the satellite antenna in the ego frame, None when unknown.
+        edges: Edges of the transform tree: (parent, child, True if it moves).
         faults: Calibrations that could not be used.
     """
 
@@ -46,6 +49,8 @@ class Rig:
     ego: str = ""
     world: str = ""
     pose_frames: frozenset[str] = frozenset()
+    antenna: np.ndarray | None = None
+    edges: tuple[tuple[str, str, bool], ...] = ()
     faults: list[Fault] = field(default_factory=list)
 
     def calibration(self, without: frozenset[str] = frozenset()) -> Calibration:
@@ -95,8 +100,26 @@ def read_rig(log: MessageLog, mapping: DriveMapping, given: Mapping[str, Camera]
         pose = _mounted(tree, rig.ego, lidar.frame or (frame_of(message) if message is not None else ""))
         if pose is not None:
             rig.sensors[name] = pose
+    if mapping.pose in log.channels and ROLES.get(log.channels[mapping.pose].schema) == "gnss":
+        fix = first_message(log, mapping.pose)
+        rig.antenna = _mounted(tree, rig.ego, frame_of(fix)) if fix is not None else None
+    rig.edges = tuple((parent, child, False) for child, (parent, _) in tree.static.items())
+    rig.edges += tuple((parent, child, True) for child, (parent, _) in tree.moving.items())
     rig.tree = tree.without_motion()
     return rig
+
+
+def moving_ego(log: MessageLog) -> bool:
+    """Whether the transforms of a log connect the vehicle to a world, moving or not."""
+    tree = _read_transforms(log, Rig())
+    ego = tree.ego_frame()
+    return ego is not None and tree.world_frame(ego) is not None
+
+
+def camera_yaws(cameras: Mapping[str, Camera]) -> dict[str, float]:
+    """Camera -> direction of its optical axis over ground, radians in the ego frame, for cameras with a known pose."""
+    axes = {name: c.ego_from_camera[:3, 2] for name, c in cameras.items() if c.ego_from_camera is not None}
+    return {name: float(np.arctan2(axis[1], axis[0])) for name, axis in axes.items()}
 
 
 def load_cameras(path: str | Path) -> dict[str, Camera]:
@@ -158,6 +181,8 @@ def _camera(rig: Rig, name: str, message: Any) -> Camera | None:
 
 def _image_size(message: Any) -> tuple[int, int] | None:
     try:
+        if message is not None and is_video(message):
+            message = VideoStreams().decode("", message)
         height, width = image_of(message).shape[:2] if message is not None else (0, 0)
     except MessageError:
         return None

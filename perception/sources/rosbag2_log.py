@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path, PurePath
 from typing import Any
 
+import numpy as np
 import yaml
 import zstandard
 
@@ -72,6 +73,16 @@ class SqliteLog(MessageLog):
         ids = [number for number, channel in self._ids.items() if channel.topic == topic]
         query = f"SELECT count(*) FROM messages WHERE topic_id IN ({_marks(ids)}) AND timestamp < ?"
         return int(self._database.execute(query, (*ids, log_ns)).fetchone()[0])
+
+    def times(self) -> dict[str, np.ndarray]:
+        """See :meth:`MessageLog.times`; messages are not read."""
+        if self.faults:
+            return super().times()
+        found: dict[str, list[int]] = {topic: [] for topic in self.channels}
+        for number, time in self._database.execute("SELECT topic_id, timestamp FROM messages ORDER BY timestamp"):
+            if number in self._ids:
+                found[self._ids[number].topic].append(time)
+        return {topic: np.array(times, dtype=np.int64) for topic, times in found.items()}
 
     def close(self) -> None:
         """Close the database."""

@@ -11,7 +11,7 @@ import numpy as np
 from perception.errors import InputError
 from perception.sources.base import DriveInfo, DriveOptions, DriveSource, StreamInfo
 from perception.sources.mapping import CameraMapping, DriveMapping
-from perception.sources.rig import check_cameras
+from perception.sources.rig import camera_yaws, check_cameras
 from perception.sources.sync import CLOCK_STEP_NS
 from perception.structures import Calibration, Camera, Fault, Frame, Provenance
 
@@ -70,6 +70,7 @@ class SingleCameraSource(DriveSource):
             has_pose=False,
             mapping=self.mapping,
             faults=tuple(self.faults),
+            yaws=camera_yaws(self._given),
         )
 
     def __len__(self) -> int:

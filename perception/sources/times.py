@@ -14,6 +14,7 @@ from perception.errors import InputError
 __all__ = ["TIME_FILES", "name_times", "nanoseconds", "natural_key", "read_time_list", "read_times", "split_seconds"]
 
 TIME_FILES = ("timestamps.csv", "timestamps.txt")
+_LATEST = 2**63 - 1
 _UNITS = {10: 10**9, 13: 10**6, 16: 10**3, 19: 1}
 """Digits of a time since 1970 -> nanoseconds in its unit (s, ms, us, ns)."""
 
@@ -74,7 +75,11 @@ def read_times(path: Path, files: list[Path]) -> tuple[list[Path], list[int]]:
     Each row is a time, or ``name,time``; see :func:`nanoseconds`. Named files are looked up among those of the folder,
     so a name cannot lead out of it; one that is not there stays in the list, for its frame to say so.
     """
-    rows = [re.split(r"[,;\t]\s*", line.strip()) for line in path.read_text().splitlines()]
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(path, "", "times as text", str(error)) from error
+    rows = [re.split(r"[,;\t]\s*", line.strip()) for line in lines]
     rows = [row for row in rows if row != [""] and not row[0].startswith("#")]
     heading = rows.pop(0) if rows and nanoseconds(rows[0][-1], False) is None else []
     in_seconds = bool(heading) and heading[-1].strip().lower() in ("timestamp_s", "time_s", "seconds")
@@ -100,11 +105,12 @@ def nanoseconds(text: str, in_seconds: bool = False) -> int | None:
     text = text.strip()
     try:
         value = Decimal(text)
-        if not value.is_finite():
-            return None
-        return int(value * 10**9) if in_seconds or "." in text or "e" in text.lower() else int(value)
     except InvalidOperation:
         return _date(text)
+    if not value.is_finite() or abs(value) > _LATEST:
+        return None
+    found = int(value * 10**9) if in_seconds or "." in text or "e" in text.lower() else int(value)
+    return found if abs(found) <= _LATEST else None
 
 
 def _date(text: str) -> int | None:

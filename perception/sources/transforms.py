@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from perception.geometry import interpolate_pose, invert_pose
+from perception.geometry.transforms import check_pose
 from perception.sources.messages import Transform
 from perception.sources.sync import CLOCK_STEP_NS
 
@@ -33,10 +34,14 @@ class PoseTrack:
 
     @classmethod
     def of(cls, times_ns: Sequence[int], poses: Sequence[np.ndarray], gap_ns: int = 1_000_000_000) -> PoseTrack:
-        """A track of all the given poses, in any order; of several with one time the first stays."""
+        """A track of all the given poses, in any order; of several with one time the first stays.
+
+        Raises:
+            PerceptionError: One is no rigid transform.
+        """
         times, first = np.unique(np.asarray(times_ns, dtype=np.int64), return_index=True)
         track = cls(max(len(times), 1), gap_ns)
-        track.times, track.poses = times.tolist(), [poses[index] for index in first]
+        track.times, track.poses = times.tolist(), [check_pose(poses[index]) for index in first]
         return track
 
     def add(self, stamp_ns: int, pose: np.ndarray) -> None:

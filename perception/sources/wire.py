@@ -17,7 +17,15 @@ from perception.errors import PerceptionError
 __all__ = ["MessageError", "decoder_for", "schema_name"]
 
 RESULT_SCHEMA = "perception.Result"
-_ALIASES = {"tf/tfMessage": "tf2_msgs/TFMessage"}
+_ALIASES = {"tf/tfMessage": "tf2_msgs/TFMessage", "foxglove_msgs/CompressedVideo": "foxglove.CompressedVideo"}
+_ROS_NAMES = {"foxglove.CompressedVideo": "foxglove_msgs/CompressedVideo"}
+_MORE_TYPES = {
+    "tf2_msgs/msg/TFMessage": "geometry_msgs/TransformStamped[] transforms",
+    "velodyne_msgs/msg/VelodynePacket": "{time} stamp\nuint8[1206] data",
+    "velodyne_msgs/msg/VelodyneScan": "std_msgs/Header header\nvelodyne_msgs/VelodynePacket[] packets",
+    "foxglove_msgs/msg/CompressedVideo": "{time} timestamp\nstring frame_id\nuint8[] data\nstring format",
+}
+"""Layouts beside those of ``rosbags``."""
 
 
 class MessageError(PerceptionError):
@@ -70,15 +78,16 @@ def _typestore(encoding: str) -> Any:
     from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
     store = get_typestore(Stores.ROS2_HUMBLE if encoding == "cdr" else Stores.ROS1_NOETIC)
-    name = "tf2_msgs/msg/TFMessage"
-    if name not in store.types:
-        store.register(get_types_from_msg("geometry_msgs/TransformStamped[] transforms", name))
+    for name, text in _MORE_TYPES.items():
+        if name not in store.types:
+            stamp = "builtin_interfaces/Time" if encoding == "cdr" else "time"
+            store.register(get_types_from_msg(text.format(time=stamp), name))
     return store
 
 
 def _ros(encoding: str, schema: str, data: bytes) -> Any:
     store = _typestore(encoding)
-    name = schema.replace("/", "/msg/", 1)
+    name = _ROS_NAMES.get(schema, schema).replace("/", "/msg/", 1)
     if name not in store.types:
         raise MessageError(f"message type {schema} is not one that can be decoded")
     return store.deserialize_cdr(data, name) if encoding == "cdr" else store.deserialize_ros1(data, name)

@@ -1,0 +1,234 @@
+"""Worker processes that read mutated inputs, and what became of each."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import shutil
+import signal
+import tempfile
+import time
+import traceback
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from perception.errors import PerceptionError
+from perception.fuzz.mutate import mutate
+
+__all__ = ["Failure", "Outcome", "Reader", "fuzz"]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Something that reads files.
+
+    Attributes:
+        name: For reports.
+        make: Writes valid inputs below a folder: each entry (file or folder) is one.
+        read: Reads one input completely; refuses it with a ``PerceptionError``.
+        files: Glob of the files to damage in inputs that are folders.
+    """
+
+    name: str
+    make: Callable[[Path], None]
+    read: Callable[[Path], Any]
+    files: str = "*"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An input that was neither read nor refused: its number, what happened, and where."""
+
+    number: int
+    kind: str
+    text: str
+
+
+@dataclass
+class Outcome:
+    """What a reader made of its inputs."""
+
+    reader: str
+    read: int = 0
+    refused: int = 0
+    seconds: float = 0.0
+    slowest_s: float = 0.0
+    failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def inputs(self) -> int:
+        """Inputs so far."""
+        return self.read + self.refused + len(self.failures)
+
+
+def fuzz(
+    reader: Reader,
+    count: int,
+    seed: int = 0,
+    first: int = 0,
+    jobs: int = 1,
+    timeout_s: float = 20.0,
+    memory: int = 1 << 30,
+    keep: Path | None = None,
+) -> Outcome:
+    """Let a reader read ``count`` mutated inputs.
+
+    Args:
+        reader: What reads.
+        count: Inputs.
+        seed: With the number of an input it decides the mutation.
+        first: Number of the first input.
+        jobs: Worker processes.
+        timeout_s: An input that takes longer is a failure of kind ``hang``.
+        memory: Bytes a worker may allocate beyond what it has when it starts.
+        keep: Folder for inputs that failed.
+
+    Returns:
+        Counts, and the failures: ``exception`` (other than ``PerceptionError``), ``memory``, ``crash`` or ``hang``.
+    """
+    outcome, began = Outcome(reader.name), time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="perception-fuzz-") as scratch:
+        seeds = Path(scratch) / "seeds"
+        seeds.mkdir()
+        reader.make(seeds)
+        numbers = iter(range(first, first + count))
+        workers = [_Worker(reader, Path(scratch), index, seed, memory) for index in range(jobs)]
+        try:
+            for worker in workers:
+                worker.give(next(numbers, None))
+            while busy := [worker for worker in workers if worker.number is not None]:
+                wait([worker.connection for worker in busy], timeout=0.2)
+                for worker in busy:
+                    result = worker.result(timeout_s)
+                    if result is not None:
+                        _record(outcome, worker, result, keep)
+                        worker.give(next(numbers, None))
+        finally:
+            for worker in workers:
+                worker.stop()
+    outcome.seconds = time.perf_counter() - began
+    outcome.failures.sort(key=lambda failure: failure.number)
+    return outcome
+
+
+def _record(outcome: Outcome, worker: _Worker, result: tuple[str, str], keep: Path | None) -> None:
+    kind, text = result
+    outcome.slowest_s = max(outcome.slowest_s, time.monotonic() - worker.began)
+    if kind == "read":
+        outcome.read += 1
+    elif kind == "refused":
+        outcome.refused += 1
+    else:
+        assert worker.number is not None
+        outcome.failures.append(Failure(worker.number, kind, text))
+        if keep is not None:
+            target = keep / outcome.reader / str(worker.number)
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(worker.folder, target, dirs_exist_ok=True)
+
+
+class _Worker:
+    """One process; it is replaced when it dies."""
+
+    def __init__(self, reader: Reader, scratch: Path, index: int, seed: int, memory: int) -> None:
+        self._arguments = reader, scratch / "seeds", seed, memory
+        self.folder = scratch / f"worker{index}"
+        self.number: int | None = None
+        self.began = 0.0
+        self._start()
+
+    def _start(self) -> None:
+        self.connection, theirs = multiprocessing.Pipe()
+        reader, seeds, seed, memory = self._arguments
+        context = multiprocessing.get_context("fork")
+        self._process = context.Process(
+            target=_work, args=(theirs, reader, seeds, self.folder, seed, memory), daemon=True
+        )
+        self._process.start()
+        theirs.close()
+
+    def give(self, number: int | None) -> None:
+        """The next input; None: there is none."""
+        self.number, self.began = number, time.monotonic()
+        if number is not None:
+            self.connection.send(number)
+
+    def result(self, timeout_s: float) -> tuple[str, str] | None:
+        """What became of the input, None while it is being read."""
+        try:
+            if self.connection.poll():
+                return self.connection.recv()
+            if time.monotonic() - self.began <= timeout_s:
+                return None
+            found = "hang", f"not done after {timeout_s:g} s"
+        except (EOFError, ConnectionError):
+            self._process.join(5)
+            code = self._process.exitcode or 0
+            found = "crash", signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        self.stop()
+        self._start()
+        return found
+
+    def stop(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.join()
+        self.connection.close()
+
+
+def _work(connection: Connection, reader: Reader, seeds: Path, folder: Path, seed: int, memory: int) -> None:
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(quiet, 2)  # libraries complain about damaged files on their own
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    resource.setrlimit(resource.RLIMIT_AS, (size + memory, size + memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    tempfile.tempdir = None
+    while True:
+        number = connection.recv()
+        try:
+            path = _input(reader, seeds, folder, seed, number)
+            reader.read(path)
+            connection.send(("read", ""))
+        except PerceptionError as error:
+            connection.send(("refused", str(error)[:200]))
+        except MemoryError as error:
+            connection.send(("memory", _where(error)))
+        except BaseException as error:
+            connection.send(("exception", _where(error)))
+
+
+def _where(error: BaseException) -> str:
+    """The exception and the last places it came through, innermost first."""
+    frames = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+    text = str(error).splitlines()[0][:100] if str(error) else ""
+    return f"{type(error).__name__}: {text} ({' < '.join(frames[:-5:-1])})"
+
+
+def _input(reader: Reader, seeds: Path, folder: Path, seed: int, number: int) -> Path:
+    """The mutated input ``number``, written below ``folder``."""
+    rng = np.random.default_rng([seed, zlib.crc32(reader.name.encode()), number])
+    originals = sorted(seeds.iterdir())
+    original = originals[int(rng.integers(len(originals)))]
+    path = folder / original.name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    if original.is_dir():
+        shutil.copytree(original, path)
+        choices = list(_files(path, reader.files))
+        damaged = choices[int(rng.integers(len(choices)))]
+    else:
+        shutil.copyfile(original, path)
+        damaged = path
+    damaged.write_bytes(mutate(damaged.read_bytes(), rng))
+    return path
+
+
+def _files(folder: Path, pattern: str) -> Iterator[Path]:
+    return (file for file in sorted(folder.rglob(pattern)) if file.is_file())

@@ -1,0 +1,57 @@
+"""A few damaged inputs for every reader, and the fuzzer's own promises."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from perception.errors import InputError
+from perception.fuzz import Reader, fuzz, mutate
+from perception.fuzz.readers import READERS
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_readers_read_the_valid_inputs_and_refuse_damaged_ones(name: str, tmp_path: Path) -> None:
+    if name == "argoverse2":
+        pytest.importorskip("pyarrow", reason="pyarrow (extra `drives`) is not installed")
+    reader = READERS[name]
+    reader.make(tmp_path)
+    for path in sorted(tmp_path.iterdir()):
+        reader.read(path)
+    outcome = fuzz(reader, 8, seed=20260101)
+    assert outcome.inputs == 8 and not outcome.failures, outcome.failures
+
+
+def test_mutations_are_seeded() -> None:
+    data = bytes(range(256)) * 4
+    first = [mutate(data, np.random.default_rng([3, n])) for n in range(20)]
+    assert first == [mutate(data, np.random.default_rng([3, n])) for n in range(20)]
+    assert len(set(first)) > 15 and mutate(b"", np.random.default_rng(0)) is not None
+
+
+def behave(path: Path) -> None:
+    number = zlib.crc32(path.read_bytes()) % 6
+    if number == 1:
+        raise InputError(path, "", "something else")
+    if number == 2:
+        raise KeyError("lost")
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if number == 4:
+        time.sleep(60)
+    if number == 5:
+        np.ones(1 << 29)
+
+
+def test_every_way_to_fail_is_noticed(tmp_path: Path) -> None:
+    reader = Reader("behave", lambda folder: folder.joinpath("a").write_bytes(bytes(64)) and None, behave)
+    outcome = fuzz(reader, 30, timeout_s=0.5, memory=1 << 28, keep=tmp_path)
+    kinds = {failure.kind for failure in outcome.failures}
+    assert kinds == {"exception", "crash", "hang", "memory"} and outcome.read and outcome.refused
+    assert (tmp_path / "behave" / str(outcome.failures[0].number) / "a").exists()
