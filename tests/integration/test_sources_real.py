@@ -96,7 +96,6 @@ def test_lidar_only(real_data: Path) -> None:
         ("rosbag1/example-bz2.bag", "/turtle1/pose"),
         ("rosbag1/example-lz4.bag", "/tf_static"),
         ("rosbag2_mcap/wbag", "AAA"),
-        ("rosbag2_velodyne/vlp16/1673400471837873222", "velodyne_msgs/VelodyneScan"),
     ],
 )
 def test_drives_without_cameras_list_their_topics(real_data: Path, drive: str, topic: str) -> None:
