@@ -80,6 +80,8 @@ FORMATS: dict[str, Format] = {
     "culane": Format("perception.sim.writers.culane", "CULane tree"),
     "tusimple": Format("perception.sim.writers.tusimple", "TuSimple tree"),
     "crowd": Format("perception.sim.writers.shanghaitech", "ShanghaiTech tree of crowds"),
+    "nuscenes": Format("perception.sim.writers.nuscenes", "nuScenes tables with LiDAR"),
+    "racecar": Format("perception.sim.writers.racecar", "RACECAR folder"),
 }
 """Name -> format; a new one is a module and a line."""
 
