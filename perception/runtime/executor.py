@@ -10,7 +10,7 @@ import logging
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from perception.structures import Fault, Frame, Result
 __all__ = ["Executor", "FrameOutput", "SequentialExecutor", "nonfinite", "size_faults"]
 
 logger = logging.getLogger("perception.runtime")
+Outcome = tuple[Node, "Result | Fault", "float | None"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,21 +102,37 @@ class SequentialExecutor(Executor):
         faults = [*frame.faults, *size_faults(frame, used)]
         results: dict[str, Result] = {}
         latency: dict[str, float] = {}
-        for node in self.graph.nodes:
-            if position % node.every:
-                continue
-            fault = self._obstacle(node, frame, results, faults)
-            if fault is None:
-                began = time.perf_counter()
-                outcome = self._run_stage(node, frame, results)
-                latency[node.name] = (time.perf_counter() - began) * 1e3
+        raised: dict[str, Fault] = {}
+        for group in self.groups:
+            due = [node for node in group if position % node.every == 0]
+            for node, outcome, milliseconds in self._outcomes(due, frame, results, faults):
+                if milliseconds is not None:
+                    latency[node.name] = milliseconds
                 if isinstance(outcome, Result):
                     results[node.name] = outcome
                 else:
-                    fault = outcome
-            if fault is not None:
-                faults.append(fault)
+                    raised[node.name] = outcome
+        faults += [raised[node.name] for node in self.graph.nodes if node.name in raised]
         return FrameOutput(position, frame, results, tuple(faults), latency)
+
+    @property
+    def groups(self) -> Sequence[Sequence[Node]]:
+        """Stages in the order they run; those of a group are handed to :meth:`_outcomes` together."""
+        return [[node] for node in self.graph.nodes]
+
+    def _outcomes(
+        self, nodes: Sequence[Node], frame: Frame, results: Mapping[str, Result], faults: list[Fault]
+    ) -> Iterable[Outcome]:
+        return (self._attempt(node, frame, results, faults) for node in nodes)
+
+    def _attempt(self, node: Node, frame: Frame, results: Mapping[str, Result], faults: list[Fault]) -> Outcome:
+        """Result or fault of a stage, and how long it took unless it could not run."""
+        obstacle = self._obstacle(node, frame, results, faults)
+        if obstacle is not None:
+            return node, obstacle, None
+        began = time.perf_counter()
+        outcome = self._run_stage(node, frame, results)
+        return node, outcome, (time.perf_counter() - began) * 1e3
 
     def _obstacle(self, node: Node, frame: Frame, results: Mapping[str, Result], faults: list[Fault]) -> Fault | None:
         """Why a stage cannot run on a frame, or None."""

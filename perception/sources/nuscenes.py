@@ -34,7 +34,7 @@ class NuScenesSource(DatasetSource):
 
     Cameras are named without ``CAM_`` in lower case, LiDARs likewise (``CAM_FRONT_LEFT`` is ``front_left``,
     ``LIDAR_TOP`` is ``lidar_top``). The ego frame is that of the tables. Names of tables' other sensors (radar) are
-    left out. Files are read as they are needed.
+    left out. Files are read as they are needed. Labels of nuScenes-lidarseg become the field ``lidarseg``.
 
     Raises:
         InputError: A table is missing or damaged, or a record refers to one that does not exist.
@@ -112,7 +112,16 @@ class _Scene:
         times = [int(row["timestamp"]) * 1000 for row in rows]
         if self.channels[rows[0]["calibrated_sensor_token"]]["modality"] == "camera":
             return image_track(channel, files, times)
-        return cloud_track(channel, files, times, _read_cloud)
+        labels = self._labels()
+        labelled = {file: labels[row["token"]] for file, row in zip(files, rows) if row["token"] in labels}
+        return cloud_track(channel, files, times, lambda file, time: _read_cloud(file, time, labelled.get(file)))
+
+    def _labels(self) -> dict[str, Path]:
+        """Token of a sweep -> its file of nuScenes-lidarseg, empty without that extension."""
+        if not (self.folder / "lidarseg.json").is_file():
+            return {}
+        rows = _read(self.folder, "lidarseg")
+        return {row["sample_data_token"]: file_inside(self.root, row["filename"], "lidarseg.json") for row in rows}
 
     def _rig(self) -> Calibration:
         cameras, sensors = {}, {}
@@ -194,10 +203,16 @@ def _yaw(rotation: Sequence[float]) -> float:
     return float(np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))
 
 
-def _read_cloud(file: Path, time_ns: int) -> PointCloud:
-    if file.suffix == ".bin":
-        return read_bin(file, NUSCENES_FIELDS, time_ns, "lidar")
-    return read_pcd(file, time_ns)
+def _read_cloud(file: Path, time_ns: int, labels: Path | None = None) -> PointCloud:
+    if file.suffix != ".bin":
+        return read_pcd(file, time_ns)
+    cloud = read_bin(file, NUSCENES_FIELDS, time_ns, "lidar")
+    if labels is None:
+        return cloud
+    numbers = np.frombuffer(labels.read_bytes(), np.uint8)
+    if len(numbers) != len(cloud):
+        raise InputError(labels, "", f"{len(cloud)} labels, one a point", str(len(numbers)))
+    return PointCloud(cloud.points, {**cloud.fields, "lidarseg": numbers}, time_ns, cloud.sensor)
 
 
 def _tables(path: Path) -> Path | None:

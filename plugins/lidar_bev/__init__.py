@@ -8,6 +8,7 @@ PLUGIN = PluginSpec(
     summary="PPN: two networks on LiDAR sweeps that share nothing and run side by side",
     result="bev_grid",
     sensors=("lidar", "pose"),
-    modules=(),
+    modules=("perception.plugins.lidar_bev.components",),
+    configs=("lidar_bev/ppn_tiny_sim.py",),
     parity={"ppn_crowd": "perception.plugins.lidar_bev.parity:run"},
 )

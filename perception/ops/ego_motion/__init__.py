@@ -28,7 +28,7 @@ def compensate(points: Tensor, transforms: Tensor, which: Tensor) -> Tensor:
     if points.ndim != 2 or points.shape[1] < 3 or transforms.shape[1:] != (4, 4) or which.shape != points.shape[:1]:
         found = f"{tuple(points.shape)}, {tuple(transforms.shape)}, {tuple(which.shape)}"
         raise ValueError(f"compensate: expected points (N, 3 or more), transforms (K, 4, 4), which (N,), found {found}")
-    if which.device.type == "cpu" and len(which) and not (0 <= int(which.min()) and int(which.max()) < len(transforms)):
+    if which.device.type == "cpu" and len(which) and not (int(which.min()) >= 0 and int(which.max()) < len(transforms)):
         raise ValueError(f"compensate: expected transforms below {len(transforms)}, found {int(which.max())}")
     rows = transforms.detach()[:, :3].to(points.device, torch.float64).contiguous()
     points = points.detach().float().contiguous()

@@ -28,7 +28,9 @@ def _cases() -> dict[str, dict]:
         "no points": (points[:0], boxes),
         "one of each": (points[:1], boxes[:1]),
     }
-    return {name: {"points": one, "rows": box_rows(torch.from_numpy(two)).numpy()} for name, (one, two) in pairs.items()}
+    return {
+        name: {"points": one, "rows": box_rows(torch.from_numpy(two)).numpy()} for name, (one, two) in pairs.items()
+    }
 
 
 def _reference(points: np.ndarray, rows: np.ndarray) -> Outputs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,7 +21,7 @@ REACH = 4
 
 
 def visible_cells(
-    points: Tensor, grid: GridSpec, origin: Sequence[float] = (0.0, 0.0), transform: Tensor | None = None
+    points: Tensor, grid: GridSpec, origin: Sequence[float] | np.ndarray = (0.0, 0.0), transform: Tensor | None = None
 ) -> Tensor:
     """Cast a ray in the ground plane from the sensor to every point; not differentiable.
 
