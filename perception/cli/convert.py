@@ -89,6 +89,7 @@ def convert_checkpoint(
 ) -> ConversionReport:
     """Convert one checkpoint; its layout may be any that :func:`perception.engine.checkpoint.load_state` reads.
 
+    A model may rename keys of the published layout by a method ``published_keys(state)``.
     Keys that a model names in its attribute ``optional_keys`` (prefixes) and counters of batch normalisation may be
     missing from the file.
 
@@ -110,6 +111,8 @@ def convert_checkpoint(
     init_default_scope("perception")
     model = MODELS.build(load_config(config).model)
     own, state = model.state_dict(), load_state(source, trust)
+    if hasattr(model, "published_keys"):
+        state = model.published_keys(state)
     optional = tuple(getattr(model, "optional_keys", ()))
     missing = [key for key in own if key not in state]
     needed = [key for key in missing if not key.startswith(optional) and not key.endswith("num_batches_tracked")]

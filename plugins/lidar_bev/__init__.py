@@ -9,6 +9,9 @@ PLUGIN = PluginSpec(
     result="bev_grid",
     sensors=("lidar", "pose"),
     modules=("perception.plugins.lidar_bev.components",),
-    configs=("lidar_bev/ppn_tiny_sim.py",),
+    configs=tuple(
+        f"lidar_bev/ppn_{name}.py" for name in ("tiny_sim", "full", "published", "published_segnet", "published_recnet")
+    ),
+    bench=("perception.plugins.lidar_bev.bench",),
     parity={"ppn_crowd": "perception.plugins.lidar_bev.parity:run"},
 )

@@ -99,7 +99,7 @@ def sweep_of(frame: Frame, lidar: str | None = None) -> Sweep:
     sensor = np.zeros(3) if mount is None else np.asarray(mount[:3, 3], np.float64)
     known = boxes if isinstance(boxes, Boxes3D) else None
     return Sweep(
-        frame.timestamp_ns, torch.from_numpy(np.ascontiguousarray(points)), frame.ego_pose, sensor, labels, known
+        frame.timestamp_ns, torch.from_numpy(np.array(points, order="C")), frame.ego_pose, sensor, labels, known
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -109,17 +109,22 @@ def write_layout(request: Request, style: str, key_every: int) -> Iterator[str]:
     size = request.size or DEFAULT_SIZES.get(request.rig or "", (0, 0))
     common = (frames, request.rate_hz, request.preset, request.lidar or 32, request.rig or "", size, style, key_every)
     jobs = [_Job(str(request.out), request.seed + i, *common) for i in range(request.scenes)]
-    tables: Rows = {name: [] for name in _TABLES}
+    scenes: list[Rows] = []
     for job, part in zip(jobs, run_jobs(_write_scene, jobs, request.workers)):
-        for name, rows in part.items():
-            tables[name] += rows
+        scenes.append(part)
         yield f"{request.out}/{_scene_name(job)}"
-    fixed = _fixed_tables(_style(style))
+    write_tables(request.out, scenes, _style(style))
+    counts = [sum(len(part[name]) for part in scenes) for name in ("sample", "sample_data")]
+    yield f"{request.out}/{VERSION}: {counts[0]} samples, {counts[1]} records"
+
+
+def write_tables(root: Path, scenes: Sequence[Mapping[str, list[Row]]], style: Style) -> None:
+    """Write the tables of scenes, each as :meth:`SceneWriter.finish` gives them."""
+    fixed = _fixed_tables(style)
     for name in _TABLES:
-        rows = {row["token"]: row for row in [*fixed.get(name, []), *tables[name]]}
-        path = request.out / VERSION / f"{name}.json"
-        write_file(path, json.dumps(list(rows.values()), indent=0).encode())
-    yield f"{request.out}/{VERSION}: {len(tables['sample'])} samples, {len(tables['sample_data'])} records"
+        rows = {row["token"]: row for row in fixed.get(name, [])}
+        rows |= {row["token"]: row for part in scenes for row in part.get(name, [])}
+        write_file(root / VERSION / f"{name}.json", json.dumps(list(rows.values()), indent=0).encode())
 
 
 def _style(name: str) -> Style:
@@ -163,7 +168,7 @@ def _write_scene(job: _Job) -> Rows:
         job.seed, job.preset, job.frames, job.rate_hz, job.rig or None, job.lidar, job.size if job.rig else None,
         truth=("boxes_3d",),
     )  # fmt: skip
-    scene = _Scene(root, name, _style(job.style), job.key_every)
+    scene = SceneWriter(root, name, _style(job.style), job.key_every)
     for frame in drive:
         scene.add(frame)
     tables = scene.finish()
@@ -171,7 +176,7 @@ def _write_scene(job: _Job) -> Rows:
     return tables
 
 
-class _Scene:
+class SceneWriter:
     """Collects the rows of one scene while its frames are written."""
 
     def __init__(self, root: Path, name: str, style: Style, key_every: int) -> None:

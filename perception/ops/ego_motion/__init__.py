@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -53,9 +54,10 @@ def deskew(points: Tensor, times: Tensor, start: Tensor, end: Tensor, bins: int 
     """
     from perception.geometry import interpolate_pose
 
-    first, last = start.double().cpu().numpy(), end.double().cpu().numpy()
-    poses = [interpolate_pose(first, last, (i + 0.5) / bins) for i in range(bins)]
-    last_from_world = torch.linalg.inv(torch.from_numpy(last))
+    ends = torch.stack([start, end]).double().cpu()
+    between = np.array([0.0, 1.0])
+    poses = [interpolate_pose(between, ends.numpy(), (i + 0.5) / bins) for i in range(bins)]
+    last_from_world = torch.linalg.inv(ends[1])
     transforms = torch.stack([last_from_world @ torch.from_numpy(pose) for pose in poses])
     which = torch.nan_to_num(times.double() * bins).long().clamp(0, bins - 1)
     return compensate(points, transforms, which)
