@@ -1,4 +1,4 @@
-"""``perception metric culane|tusimple|openlanev2 PRED GT``: score anybody's result files with the official metric."""
+"""``perception metric crowd|culane|tusimple|openlanev2 PRED GT``: score result files with the official metric."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from perception.metrics import culane, openlanev2, tusimple
+from perception.metrics import crowd_files, culane, openlanev2, tusimple
 
 HELP = "score anybody's result files"
 
@@ -110,6 +110,20 @@ def _run_tusimple(args: argparse.Namespace) -> dict[str, Any]:
     return asdict(scores)
 
 
+def _add_crowd(parser: argparse.ArgumentParser) -> None:
+    form = 'JSON {"images": [{"image": name, "points": [[x, y], ...]}]}, or CSV with image,x,y'
+    parser.add_argument("pred", type=Path, metavar="PRED", help=f"{form}; or CSV with image,count")
+    parser.add_argument("gt", type=Path, metavar="GT", help=f"{form}; sizes of the pictures (size) are for GAME")
+    parser.add_argument("--radius", type=float, default=8.0, metavar="PX", help="reach of a correct position (8 px)")
+
+
+def _run_crowd(args: argparse.Namespace) -> dict[str, Any]:
+    scores = crowd_files.evaluate_files(args.pred, args.gt, args.radius)
+    for name, value in scores.items():
+        print(f"{name:<10} {value:>10.4f}" if isinstance(value, float) else f"{name:<10} {value:>10}")
+    return scores
+
+
 def _add_openlanev2(parser: argparse.ArgumentParser) -> None:
     forms = "json or (--trust) pkl file, split list, or folder <split>/<segment>/info/<timestamp>[-ls].json"
     parser.add_argument("pred", type=Path, metavar="PRED", help=f"predictions: {forms}")
@@ -165,6 +179,7 @@ def _run_openlanev2(args: argparse.Namespace) -> dict[str, Any]:
 
 
 METRICS: dict[str, _Metric] = {
+    "crowd": _Metric("MAE, RMSE, NAE, GAME of counts, and how many positions are right", _add_crowd, _run_crowd),
     "culane": _Metric("CULane F1, as the official tool computes it", _add_culane, _run_culane),
     "openlanev2": _Metric(
         "OpenLane-V2 scores of both tracks, as the official evaluator computes them", _add_openlanev2, _run_openlanev2

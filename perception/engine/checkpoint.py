@@ -62,7 +62,7 @@ def load_state(path: str | Path, trust: bool = False) -> dict[str, Tensor]:
 
 def state_of(content: Any, path: str | Path = "checkpoint") -> dict[str, Tensor]:
     """The flat state_dict inside a loaded checkpoint; strips ``module.`` prefixes."""
-    for key in ("state_dict", "model", "model_state"):
+    for key in ("state_dict", "model", "model_state", "model_state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
     if not isinstance(content, Mapping) or not content:
@@ -88,7 +88,8 @@ def load_weights(model: nn.Module, path: str | Path, trust: bool = False) -> Non
     state, own = load_state(path, trust), model.state_dict()
     optional: tuple[str, ...] = tuple(getattr(model, "optional_keys", ()))  # type: ignore[arg-type]
     shapes = [key for key in state if key in own and state[key].shape != own[key].shape]
-    missing = [key for key in own if key not in state and not key.startswith(optional)]
+    counters = "num_batches_tracked"  # older checkpoints lack them, and they do not matter for results
+    missing = [key for key in own if key not in state and not key.startswith(optional) and not key.endswith(counters)]
     surplus = [key for key in state if key not in own and not key.startswith(optional)]
     if shapes or missing or surplus:
         lines = [f"{path}: these weights do not fit {type(model).__name__}"]

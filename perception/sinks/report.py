@@ -112,6 +112,10 @@ def _charts(report: Mapping[str, Any]) -> str:
         parts.append(f"<div><b>{text(stage)}</b>: latency in ms over the drive{svg}</div>")
     for index, (stage, values) in enumerate(series.get("counts", {}).items()):
         kind = text(report.get("stages", {}).get(stage, {}).get("kind", "results"))
+        if kind == "density_map":  # a count that changes slowly says more over time than how often it occurs
+            svg = charts.line_chart(values, {}, index)
+            parts.append(f"<div><b>{text(stage)}</b>: people over the drive{svg}</div>")
+            continue
         svg = charts.histogram(values, index)
         parts.append(f"<div><b>{text(stage)}</b>: frames by number of {kind}{svg}</div>")
     return f'<h2>Over the drive</h2><div class="charts">{"".join(parts)}</div>' if parts else ""

@@ -22,6 +22,7 @@ PLUGIN = PluginSpec(
         "crowd_counting/m_sfanet_jhu.py",
     ),
     capabilities=frozenset({"DifferentiableFromImage"}),
+    bench=("perception.plugins.crowd_counting.bench",),
     parity={"ppn_crowd": "perception.plugins.crowd_counting.parity:run"},
     datasets={
         "shanghaitech": "perception.plugins.crowd_counting.data_tools:ShanghaiTechTool",
