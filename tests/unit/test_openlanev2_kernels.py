@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from perception.ops.polyline_distance import Polylines, chamfer_matrix, frechet_matrix, open_closed, pack, resample
+from perception.ops.polyline_distance.tensors import chamfer_distances, frechet_distances, resample_polylines
 
 
 def random_lines(rng: np.random.Generator, count: int) -> Polylines:
@@ -66,6 +68,34 @@ def test_closed_curves_lose_their_last_vertex_only():
     opened = open_closed(pack([square, square[:3], square[:1]]))
     assert [len(line) for line in opened] == [3, 3, 1]
     np.testing.assert_array_equal(opened[0][:, :2], square[:3])
+
+
+def test_operators_on_tensors_equal_the_functions_on_arrays():
+    rng = np.random.default_rng(3)
+    a, b = random_lines(rng, 6), awkward_lines()
+    first, second = ((torch.from_numpy(lines.points), torch.from_numpy(lines.offsets)) for lines in (a, b))
+    where, limit = rng.random((6, 8)) < 0.7, rng.uniform(0, 20, 6)
+    wanted, limits = torch.from_numpy(where), torch.from_numpy(limit)
+    np.testing.assert_array_equal(chamfer_distances(first, second, wanted, limits), chamfer_matrix(a, b, where, limit))
+    np.testing.assert_array_equal(frechet_distances(first, second), frechet_matrix(a, b))
+    np.testing.assert_array_equal(resample_polylines(second, 7), resample(b, 7))
+    single = chamfer_distances((first[0].float().requires_grad_(), first[1].int()), second)
+    assert single.dtype == torch.float64 and not single.requires_grad
+    with pytest.raises(ValueError, match=r"where: expected shape \(6, 8\)"):
+        frechet_distances(first, second, wanted[:2])
+    with pytest.raises(ValueError, match=r"points \(K, 3\)"):
+        resample_polylines((first[0][:, :2], first[1]), 4)
+
+
+def test_operators_are_traceable():
+    a = awkward_lines()
+    lines = (torch.from_numpy(a.points), torch.from_numpy(a.offsets))
+    wanted, limits = torch.ones((8, 8), dtype=torch.bool), torch.full((8,), 5.0, dtype=torch.float64)
+    checks = ("test_schema", "test_faketensor")
+    ops = torch.ops.perception
+    torch.library.opcheck(ops.chamfer_distances.default, (*lines, *lines, wanted, limits), test_utils=checks)
+    torch.library.opcheck(ops.frechet_distances.default, (*lines, *lines, wanted), test_utils=checks)
+    torch.library.opcheck(ops.resample_polylines.default, (*lines, 5), test_utils=checks)
 
 
 def test_wrong_arguments_are_refused():

@@ -1,7 +1,7 @@
 """Distance matrices between polylines, and resampling: Chamfer and discrete Frechet (spec openlanev2_metrics 2.1).
 
-``reference`` defines them pair by pair in numpy, ``cpu`` is compiled; both agree on empty, single-point, repeated and
-non-finite vertices. Everything is float64.
+``reference`` defines them pair by pair in numpy, ``cpu`` is compiled, ``cuda`` too; all agree on empty, single-point,
+repeated and non-finite vertices. Everything is float64. ``tensors`` has the operators for tensors of any device.
 """
 
 from __future__ import annotations

@@ -128,8 +128,8 @@ def resample(points: np.ndarray, offsets: np.ndarray, count: int) -> np.ndarray:
         line = points[offsets[i] : offsets[i + 1]]
         arc = np.zeros(len(line))
         for k in range(1, len(line)):
-            step = line[k] - line[k - 1]
-            arc[k] = arc[k - 1] + np.sqrt(np.sum(step * step))
+            dx, dy, dz = line[k, 0] - line[k - 1, 0], line[k, 1] - line[k - 1, 1], line[k, 2] - line[k - 1, 2]
+            arc[k] = arc[k - 1] + np.sqrt(dx * dx + dy * dy + dz * dz)
         segment = 0
         for k in range(count):
             target = arc[-1] * k / (count - 1)
