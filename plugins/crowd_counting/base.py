@@ -41,11 +41,13 @@ class CrowdModel(BaseModel):
         stride: Edge of a cell of the density map in input pixels.
         multiple: Sides of the input that the network wants, see `transforms.CrowdPad`.
         halo: Input pixels around a place that can change its density, beyond which tiles need not overlap.
+        tile: Side from which on a picture is cut into tiles, so that one takes less than 3 GiB.
     """
 
     stride = 2
     multiple = 16
     halo = 0
+    tile = 1536
 
     def __init__(
         self, loss: dict | None = None, peak_threshold: float = 0.35, data_preprocessor: dict | None = None

@@ -34,7 +34,7 @@ class BaseConv(nn.Module):
         x = self.conv(x)
         if self.use_norm:
             x = self.bn(x)
-        return F.relu(x) if self.relu else x
+        return F.relu(x, inplace=True) if self.relu else x
 
 
 class Window(NamedTuple):

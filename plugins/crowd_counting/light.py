@@ -50,6 +50,7 @@ class CrowdLight(CrowdModel):
 
     stride = 4
     halo = 256
+    tile = 2048
 
     def __init__(
         self,

@@ -190,8 +190,9 @@ class BayesianLoss(nn.Module):
 class BlockCountLoss(nn.Module):
     """Loss of the light network: where people are, and how many there are in blocks of several sizes.
 
-    The density term is a squared error in units of the target's own scale; the block terms are absolute errors of
-    counts, since the mean absolute error of counts is what is measured; the attention term is a cross entropy.
+    The density term is a squared error. The block terms are squared errors of counts over the true count + 1, as of
+    Poisson numbers: absolute errors would draw the counts of doubtful places to their median, which is nobody. The
+    attention term is a cross entropy.
 
     Args:
         blocks: Edges of the blocks in cells.
@@ -222,7 +223,9 @@ class BlockCountLoss(nn.Module):
             pooled = [
                 F.avg_pool2d(part, edge, ceil_mode=True, divisor_override=1) for part in (maps.density, density_gt)
             ]
-            terms[f"loss_block{edge}"] = self.block_weight * (pooled[0] - pooled[1]).abs().sum() / people
+            terms[f"loss_block{edge}"] = (
+                self.block_weight * ((pooled[0] - pooled[1]) ** 2 / (pooled[1] + 1)).sum() / people
+            )
         if maps.attention is not None:
             attention = probability(maps.attention)
             entropy = F.binary_cross_entropy(attention, attention_gt, reduction="sum") / people

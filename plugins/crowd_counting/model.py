@@ -176,6 +176,7 @@ class MSFANetQNRF(_Published):
     """
 
     halo = 768
+    tile = 1792
 
     def __init__(
         self,

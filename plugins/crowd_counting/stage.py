@@ -36,8 +36,8 @@ class CrowdCountingStage(Stage):
         camera: Slot of the camera.
         device: torch device.
         trust: Allow unpickling of foreign checkpoints.
-        tile: Pictures with more pixels than ``tile`` squared are read in tiles of at most that side, which bounds the
-            memory and leaves the density as it is.
+        tile: Pictures with a longer side are read in tiles of that side, which bounds the memory and leaves the density
+            as it is; the network's own when None.
         attention: Put the attention map into the results.
 
     Raises:
@@ -53,11 +53,11 @@ class CrowdCountingStage(Stage):
         camera: str = "front",
         device: str = "cpu",
         trust: bool = False,
-        tile: int = 2048,
+        tile: int | None = None,
         attention: bool = True,
     ) -> None:
         self.needs = StageNeeds(slots=(camera,))
-        self.camera, self.tile, self.attention = camera, int(tile), attention
+        self.camera, self.tile, self.attention = camera, tile, attention
         self.device = torch.device(device)
         content = load_config(config)
         self.config_name = Path(str(content.filename)).stem

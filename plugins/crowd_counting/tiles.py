@@ -48,7 +48,7 @@ def spans(length: int, tile: int, halo: int, multiple: int) -> list[Span]:
 
 
 def tiled_maps(
-    model: CrowdModel, read: Reader, size: tuple[int, int], tile: int = 2048, halo: int | None = None
+    model: CrowdModel, read: Reader, size: tuple[int, int], tile: int | None = None, halo: int | None = None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Density and attention of a picture, tile by tile.
 
@@ -56,14 +56,15 @@ def tiled_maps(
         model: A network in evaluation mode.
         read: Gives parts of the normalised picture.
         size: (width, height), multiples of ``model.multiple``.
-        tile: Largest side of a tile, pixels.
+        tile: Largest side of a tile, pixels; the network's own when None.
         halo: Overlap; the network's own when None.
 
     Returns:
         (h, w) float32 density and attention (None where the network has none).
     """
     halo = model.halo if halo is None else halo
-    rows, columns = (spans(side, max(tile, 2 * halo + 16 * 16), halo, model.multiple) for side in size[::-1])
+    tile = model.tile if tile is None else tile
+    rows, columns = (spans(side, tile, halo, model.multiple) for side in size[::-1])
     if len(rows) == len(columns) == 1:
         maps = model.maps(read(0, 0, size[1], size[0]))
         return _array(maps.density), None if maps.attention is None else _array(maps.attention)
