@@ -32,6 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--mapping", metavar="F", help="yaml file that says which topics are which sensors")
     add("--calib", metavar="F", help="yaml file with calibrations")
     add("--camera", action="append", default=[], metavar="[SLOT=]NAME", help="camera of the drive to use")
+    add("--trust", action="store_true", help="read files of drives that could run code (pickles of data sets)")
+    add(
+        "--follow", type=float, metavar="S", help="a drive that is being written: stop S seconds after its last message"
+    )
     add("--start", type=float, metavar="S", help="begin S seconds into the drive")
     add("--end", type=float, metavar="S", help="end S seconds into the drive")
     add("--every", type=_positive, default=1, metavar="N", help="use every N-th frame")
@@ -98,6 +102,8 @@ def _jobs(args: argparse.Namespace) -> list[DriveJob]:
         sink_options=sink_options(parse_options(args.sink_options)),
         realtime=args.realtime,
         prefetch=args.prefetch,
+        trust=args.trust,
+        follow=args.follow,
         dataset=args.out / "parquet" if len(args.drives) > 1 else None,
     )
     threads = max(1, (os.cpu_count() or 1) // args.jobs) if args.jobs > 1 else 0

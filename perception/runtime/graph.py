@@ -61,12 +61,18 @@ class Graph:
         """Seconds of past that the pipeline needs before its results are right."""
         return max((node.stage.needs.history_s for node in self.nodes), default=0.0)
 
-    def assign(self, cameras: Sequence[str], chosen: Mapping[str, str] | None = None) -> dict[str, dict[str, str]]:
+    def assign(
+        self,
+        cameras: Sequence[str],
+        chosen: Mapping[str, str] | None = None,
+        yaws: Mapping[str, float] | None = None,
+    ) -> dict[str, dict[str, str]]:
         """Camera slots of all stages: stage -> slot -> camera of the drive.
 
         Args:
             cameras: Cameras of the drive.
             chosen: Slot -> camera, before what the config says; the slot ``""`` stands for every stage's only slot.
+            yaws: Camera -> direction it looks in, radians, for slots no camera has the name of.
 
         Raises:
             UnknownNameError: A slot or camera does not exist; suggests close matches.
@@ -84,7 +90,7 @@ class Graph:
             choice = {slot: camera for slot, camera in chosen.items() if slot in (*needs.slots, *needs.optional_slots)}
             if "" in chosen and len(needs.slots) == 1:
                 choice[needs.slots[0]] = chosen[""]
-            assigned[node.name] = assign_cameras(node.name, needs, cameras, {**node.choices, **choice})
+            assigned[node.name] = assign_cameras(node.name, needs, cameras, {**node.choices, **choice}, yaws)
         return assigned
 
 

@@ -42,6 +42,7 @@ class RunStatistics:
         faults: (where, kind) -> [count, index of the first frame, its message].
         wall_s: Seconds spent on these frames, including reading and writing.
         drive_faults: Damage of the drive as a whole that was found while these frames were read.
+        pose_gaps: Stretches of frames without ego pose: [first timestamp, last timestamp, frames].
     """
 
     def __init__(self, stages: Sequence[str]) -> None:
@@ -51,6 +52,8 @@ class RunStatistics:
         self.faults: dict[tuple[str, str], list[Any]] = {}
         self.wall_s = 0.0
         self.drive_faults: list[Fault] = []
+        self.pose_gaps: list[list[int]] = []
+        self._pose_lost = False
         self.timestamps = array("q")
         self.indices = array("q")
         self._latency = {stage: array("f") for stage in stages}
@@ -69,6 +72,7 @@ class RunStatistics:
             self._counts[stage].append(record["items"].get(stage, np.nan))
         for where, kind, message in record["faults"]:
             self.faults.setdefault((where, kind), [0, record["index"], message])[0] += 1
+        self._note_pose(record)
         self.drive_faults += [Fault(*fault) for fault in record.get("drive_faults", ())]
         failed = any(where in self._latency for where, _, _ in record["faults"])
         self.skipped += failed and not record["items"]
@@ -77,6 +81,23 @@ class RunStatistics:
             total = self._tally.setdefault(stage, {})
             for name, numbers in tally.items():
                 total[name] = [a + b for a, b in zip(total.get(name, [0.0] * len(numbers)), numbers)]
+
+    def _note_pose(self, record: Mapping[str, Any]) -> None:
+        lost = any(where == "ego_pose" for where, _, _ in record["faults"])
+        if lost and self._pose_lost:
+            self.pose_gaps[-1][1:] = [record["timestamp_ns"], self.pose_gaps[-1][2] + 1]
+        elif lost:
+            self.pose_gaps.append([record["timestamp_ns"], record["timestamp_ns"], 1])
+        self._pose_lost = lost
+
+    def poses(self, source: str) -> dict[str, Any]:
+        """Where ego poses came from, and the stretches of the run without them (the first hundred)."""
+        begin = self.timestamps[0] if self.frames else 0
+        gaps = [
+            {"start_s": (first - begin) * 1e-9, "end_s": (last - begin) * 1e-9, "frames": frames}
+            for first, last, frames in self.pose_gaps[:100]
+        ]
+        return {"source": source or None, "missing_frames": sum(gap[2] for gap in self.pose_gaps), "gaps": gaps}
 
     def fault_rows(self) -> list[dict[str, Any]]:
         """Faults for the report, in the order in which they first appeared."""

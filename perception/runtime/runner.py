@@ -62,6 +62,8 @@ class RunOptions:
         realtime: Deliver frames at the pace of the drive and drop those the stages are too slow for.
         prefetch: Frames that are read ahead in another thread; 0 reads in turn with the stages.
         dataset: Folder for what the drives of one call store together; None keeps it in the run's folder.
+        trust: Read files of the drive that could run code (pickles of data sets).
+        follow: Wait at the end of a drive that is being written, until nothing new came for this many seconds.
     """
 
     cameras: Mapping[str, str] = field(default_factory=dict)
@@ -78,6 +80,8 @@ class RunOptions:
     realtime: bool = False
     prefetch: int = 2
     dataset: Path | None = None
+    trust: bool = False
+    follow: float | None = None
 
 
 def run_drive(
@@ -148,7 +152,7 @@ class _Run:
     ) -> None:
         self.source, self.out, self.graph, self.options, self.stream = source, out, graph, options, stream
         self.stages = stages
-        cameras = graph.assign(tuple(source.info.cameras), options.cameras)
+        cameras = graph.assign(tuple(source.info.cameras), options.cameras, source.info.yaws)
         self.reasons = obstacles(graph, source.info, cameras)
         self.executor: Executor = SequentialExecutor(graph, cameras)
         kinds = {node.name: node.stage.kind for node in graph.nodes}
@@ -227,6 +231,7 @@ class _Run:
             config_hash=state.config_hash,
             started=state.started,
             finished=_now(),
+            pose=self.log.statistics.poses(self.source.info.pose_source),
         )
 
     def _announce(self, progress: Progress) -> None:
@@ -296,7 +301,7 @@ def _new_state(
     drive: str, pipeline: PipelineConfig, stages: Mapping[str, Mapping[str, Any]], options: RunOptions
 ) -> RunState:
     return RunState(
-        drive=drive_identity(drive),
+        drive=drive_identity(drive) if options.follow is None else {"path": drive, "size": 0, "mtime_ns": 0},
         config_hash=pipeline.digest(),
         weights={name: about["weights_sha256"] or "" for name, about in stages.items()},
         options={
@@ -331,7 +336,8 @@ def _previous(out: Path, state: RunState, options: RunOptions) -> RunState | Non
 
 def _opener(options: RunOptions) -> Callable[[str], DriveSource]:
     def open_source(uri: str) -> DriveSource:
-        return open_drive(uri, options.mapping, options.calib, options.start, options.end, options.every)
+        span = options.start, options.end, options.every
+        return open_drive(uri, options.mapping, options.calib, *span, options.trust, options.follow)
 
     return open_source
 

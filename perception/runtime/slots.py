@@ -19,18 +19,40 @@ from perception.structures import Boxes2D, Calibration, Camera, Frame, Lanes2D, 
 __all__ = ["assign_cameras", "move_pixels", "result_for_drive", "result_for_stage", "stage_frame"]
 
 
+SLOT_YAWS = {
+    "front": 0.0,
+    "front_left": 50.0,
+    "front_right": -50.0,
+    "left": 90.0,
+    "right": -90.0,
+    "side_left": 99.0,
+    "side_right": -99.0,
+    "back_left": 130.0,
+    "back_right": -130.0,
+    "back": 180.0,
+}
+"""Where slots of a model look, degrees in the ego frame (left positive); rigs differ, hence the wide tolerance."""
+_YAW_TOLERANCE = np.radians(25)
+
+
 def assign_cameras(
-    stage: str, needs: StageNeeds, cameras: Sequence[str], chosen: Mapping[str, str] | None = None
+    stage: str,
+    needs: StageNeeds,
+    cameras: Sequence[str],
+    chosen: Mapping[str, str] | None = None,
+    yaws: Mapping[str, float] | None = None,
 ) -> dict[str, str]:
     """Decide which camera of the drive fills which slot.
 
-    A choice of the user wins, then the camera with the slot's name; the only camera of a drive fills the only slot.
+    A choice of the user wins, then the camera with the slot's name, then the camera that looks where the slot does
+    (see :data:`SLOT_YAWS`, within 25 degrees; the nearest pair first); the only camera of a drive fills the only slot.
 
     Args:
         stage: Name of the stage, for messages.
         needs: What the stage declared.
         cameras: Cameras of the drive.
         chosen: Slot -> camera.
+        yaws: Camera -> direction it looks in, radians in the ego frame, as far as known.
 
     Returns:
         Slot -> camera, for every slot and for those optional slots that have a camera.
@@ -46,12 +68,36 @@ def assign_cameras(
         if camera not in cameras:
             raise UnknownNameError("camera", camera, cameras)
     assigned = {slot: chosen.get(slot, slot) for slot in slots if slot in chosen or slot in cameras}
+    assigned |= _by_yaw([slot for slot in slots if slot not in assigned], set(assigned.values()), yaws or {})
     if len(cameras) == 1 and len(needs.slots) == 1:
         assigned.setdefault(needs.slots[0], cameras[0])
     for slot in needs.slots:
         if slot not in assigned:
             raise UnknownNameError(f"camera for slot {slot!r} of stage {stage!r}", slot, cameras)
     return assigned
+
+
+def _by_yaw(slots: Sequence[str], taken: set[str], yaws: Mapping[str, float]) -> dict[str, str]:
+    wanted = {slot: np.radians(SLOT_YAWS[key]) for slot in slots if (key := _direction(slot)) in SLOT_YAWS}
+    free = {camera: yaw for camera, yaw in yaws.items() if camera not in taken}
+    pairs = [
+        (abs(np.angle(np.exp(1j * (yaw - target)))), slot, camera)
+        for slot, target in wanted.items()
+        for camera, yaw in free.items()
+    ]
+    assigned: dict[str, str] = {}
+    for distance, slot, camera in sorted(pairs):
+        if distance <= _YAW_TOLERANCE and slot not in assigned and camera not in assigned.values():
+            assigned[slot] = camera
+    return assigned
+
+
+def _direction(slot: str) -> str:
+    """The part of a slot's name that says where it looks: ``ring_front_left`` and ``CAM_FRONT_LEFT`` are the same."""
+    words = [
+        word for word in slot.lower().split("_") if word not in ("ring", "cam", "camera", "center", "centre", "wide")
+    ]
+    return "_".join("back" if word == "rear" else word for word in words)
 
 
 def stage_frame(frame: Frame, assigned: Mapping[str, str], rectified: bool = False) -> Frame:

@@ -78,12 +78,14 @@ class RunState:
 
 def drive_identity(uri: str) -> dict[str, Any]:
     """Path, size and time of change of a drive: of the file, or summed over the files of a folder."""
-    path = Path(uri)
+    from perception.sources import split_part
+
+    path = Path(split_part(uri)[0])
     if not path.exists():
         return {"path": uri, "size": 0, "mtime_ns": 0}
     entries = [path.stat()] if path.is_file() else list(_walk(path))
     return {
-        "path": str(path.resolve()),
+        "path": str(path.resolve()) + uri[len(split_part(uri)[0]) :],
         "size": sum(entry.st_size for entry in entries),
         "mtime_ns": max((entry.st_mtime_ns for entry in entries), default=0),
     }

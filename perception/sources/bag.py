@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +32,22 @@ _TRUTH_TOLERANCE_NS = 500_000
 _MARGIN_NS = 1_000_000_000
 
 
-def open_log(path: Path) -> MessageLog:
-    """Open a bag file or folder by its content.
+def open_log(path: Path, growing: bool = False) -> MessageLog:
+    """Open a bag file or folder by its content; ``growing`` if it is still being written.
 
     Raises:
         InputError: The path is none of the known formats or cannot be read.
     """
     if path.is_dir():
-        return Rosbag2Log(path)
+        return Rosbag2Log(path, growing)
     with path.open("rb") as stream:
         head = stream.read(16)
     if head.startswith(MCAP_MAGIC):
-        return McapLog(path)
+        return McapLog(path, growing)
     if head.startswith(ROSBAG1_MAGIC):
         return Rosbag1Log(path)
     if head == SQLITE_MAGIC:
-        return SqliteLog(path)
+        return SqliteLog(path, growing=growing)
     raise InputError(path, "", "an MCAP file, a ROS 1 bag or a rosbag2 database", "other first bytes")
 
 
@@ -72,7 +73,7 @@ class BagSource(DriveSource):
 
     def __init__(self, path: Path, options: DriveOptions) -> None:
         super().__init__(path, options)
-        self.log = open_log(path)
+        self.log = open_log(path, options.follow_s is not None)
         try:
             self._open()
         except BaseException:
@@ -222,7 +223,7 @@ class BagSource(DriveSource):
         ):
             log_start = key_frame_before(self.log, topics, log_start)
         ordinal = self.log.count_before(self._reference, log_start) if log_start else 0
-        for record in self.log.messages(list(self._roles), log_start, log_stop):
+        for record in self._records(log_start, log_stop):
             role, name = self._roles[record.channel.topic]
             message = _decoded(record)
             if role in ("transforms", "pose", "gnss", "imu"):
@@ -238,6 +239,12 @@ class BagSource(DriveSource):
         yield from sync.finish()
         for fault in sync.remaining_faults():
             self.record_fault(fault)
+
+    def _records(self, log_start: int, log_stop: int) -> Iterator[Record]:
+        if self.options.follow_s is None:
+            return self.log.messages(list(self._roles), log_start, log_stop)
+        records = self.log.follow(list(self._roles), log_start, self.options.follow_s)
+        return takewhile(lambda record: record.log_ns < log_stop, records)
 
     def _synchronizer(self) -> Synchronizer:
         tolerance_ns = round(self.mapping.sync.tolerance_ms * 1e6)

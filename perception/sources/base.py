@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from perception.errors import PerceptionError
+from perception.sources.calibration_checks import camera_checks
 from perception.sources.mapping import DriveMapping
 from perception.structures import Camera, Fault, Frame
 
@@ -217,6 +218,9 @@ class DriveSource(ABC):
         for frame in self._frames(self._from_ns):
             if last is not None:
                 yield last
+            else:
+                for fault in camera_checks(frame.calibration.cameras, {}):
+                    self.record_fault(fault)
             last = frame
         if last is not None:
             found = tuple(fault for fault in self.faults if fault not in last.faults)

@@ -246,7 +246,11 @@ class DatasetSource(DriveSource):
 
     def _fitting(self, index: int, images: Mapping[str, np.ndarray], faults: list[Fault]) -> Calibration:
         """The rig without cameras whose image has another size than the one they were calibrated for."""
-        rig = self._calibration(index)
+        try:
+            rig = self._calibration(index)
+        except (PerceptionError, OSError) as error:
+            faults.append(Fault("calibration", "corrupt", str(error)))
+            return Calibration()
         wrong = set()
         for name, image in images.items():
             camera = rig.cameras.get(name)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ __all__ = ["ImageFolderSource"]
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
 _MAGICS = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\0", b"MM\0*", b"P5", b"P6")
 _PERIOD_NS = 100_000_000
+_POLL_S = 0.2
 _CALIBRATION_FILES = ("calibration.yaml", "calibration.yml")
 
 
@@ -49,7 +52,13 @@ class ImageFolderSource(SingleCameraSource):
         sidecars = [folder / name for name in _CALIBRATION_FILES] if path.is_dir() else []
         calibration = next((file for file in sidecars if file.is_file()), None)
         super().__init__(path, options, load_cameras(calibration) if calibration and not options.cameras else {})
-        times = next((folder / name for name in TIME_FILES if path.is_dir() and (folder / name).is_file()), None)
+        self._list()
+
+    def _list(self) -> None:
+        """Find pictures and their times, again where the folder is followed."""
+        path = self.path
+        self.files = _pictures(path) if path.is_dir() else [path]
+        times = next((path / name for name in TIME_FILES if path.is_dir() and (path / name).is_file()), None)
         if times is not None:
             self.files, self._times = read_times(times, self.files)
         else:
@@ -88,7 +97,8 @@ class ImageFolderSource(SingleCameraSource):
         first, last = self._range()
         last_ns: int | None = None
         carried: list[Fault] = []
-        for index in range(first, last):
+        following = self.options.follow_s is not None and self.options.end_s is None and self.path.is_dir()
+        for index in chain(range(first, last), self._written_later(last) if following else ()):
             time_ns = self._times[index]
             if from_ns is not None and time_ns < from_ns:
                 continue
@@ -105,6 +115,17 @@ class ImageFolderSource(SingleCameraSource):
             carried = []
         for fault in carried:
             self.record_fault(fault)
+
+    def _written_later(self, known: int) -> Iterator[int]:
+        """Numbers of pictures that appear while this runs, until none came for the time in the options."""
+        idle_s, last = self.options.follow_s, time.monotonic()
+        while idle_s is not None and time.monotonic() - last < idle_s:
+            self._list()
+            for index in range(known, len(self.files)):
+                last = time.monotonic()
+                yield index
+            known = max(known, len(self.files))
+            time.sleep(min(_POLL_S, idle_s / 4))
 
     def _read(self, file: Path) -> tuple[np.ndarray | None, list[Fault]]:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import time
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -12,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from perception.errors import InputError
 from perception.sources.wire import MessageError
 from perception.structures import Fault
 
 __all__ = ["ChainedLog", "Channel", "MessageLog", "Record", "Segment", "SegmentedLog"]
 
 END_OF_TIME = 2**63 - 1
+_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class MessageLog(ABC):
         start_ns: First log time.
         end_ns: Last log time.
         faults: Damage found so far; reading goes on behind it where the format allows.
+        finished: The recorder has closed the file: nothing more will come.
     """
 
     def __init__(self, path: Path) -> None:
@@ -69,6 +73,7 @@ class MessageLog(ABC):
         self.start_ns = 0
         self.end_ns = 0
         self.faults: list[Fault] = []
+        self.finished = False
 
     @abstractmethod
     def messages(self, topics: Collection[str], start_ns: int = 0, stop_ns: int = END_OF_TIME) -> Iterator[Record]:
@@ -77,6 +82,29 @@ class MessageLog(ABC):
     def count_before(self, topic: str, log_ns: int) -> int:
         """Number of messages of ``topic`` logged before ``log_ns``."""
         return sum(1 for _ in self.messages([topic], 0, log_ns))
+
+    def follow(self, topics: Collection[str], start_ns: int, idle_s: float) -> Iterator[Record]:
+        """All messages from ``start_ns`` on, then those that are written while this runs.
+
+        Ends when the recorder closes the file, or has written nothing for ``idle_s`` seconds.
+        """
+        yield from self.messages(topics, start_ns)
+        last = time.monotonic()
+        while not self.finished and time.monotonic() - last < idle_s:
+            for record in self.poll(topics):
+                last = time.monotonic()
+                yield record
+            time.sleep(min(_POLL_S, idle_s / 4))
+
+    def poll(self, topics: Collection[str]) -> Iterator[Record]:
+        """Messages that were written since the log was opened, or polled last.
+
+        Raises:
+            InputError: Files of this format cannot be followed.
+        """
+        raise InputError(
+            self.path, "follow", "an MCAP file or a ROS 2 bag", "a format that is complete when it is closed"
+        )
 
     def times(self) -> dict[str, np.ndarray]:
         """Topic -> (N,) int64 ascending log times of its messages; reads the index where there is one."""
@@ -192,6 +220,13 @@ class ChainedLog(MessageLog):
             elif part.start_ns < log_ns:
                 total += part.count_before(topic, log_ns)
         return total
+
+    def poll(self, topics: Collection[str]) -> Iterator[Record]:
+        """See :meth:`MessageLog.poll`; new files of the folder are not looked for."""
+        for part in self.parts:
+            if not part.finished:
+                yield from part.poll(topics)
+        self.finished = all(part.finished for part in self.parts)
 
     def close(self) -> None:
         """Close all parts."""

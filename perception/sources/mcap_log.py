@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, cast
@@ -21,7 +21,7 @@ from mcap.records import Chunk, Message, MessageIndex, Schema
 from mcap.stream_reader import breakup_chunk
 
 from perception.errors import InputError
-from perception.sources.log import Channel, Record, Segment, SegmentedLog
+from perception.sources.log import END_OF_TIME, Channel, Record, Segment, SegmentedLog
 from perception.sources.wire import decoder_for, schema_name
 
 __all__ = ["MCAP_MAGIC", "McapLog"]
@@ -39,14 +39,16 @@ class McapLog(SegmentedLog):
 
     With an index in its summary only the needed chunks are read. A file without one (the recorder was killed, or the
     copy is incomplete) is scanned once; everything in front of the cut is delivered and the cut is recorded as a fault,
-    as are chunks in the middle whose checksum is wrong.
+    as are chunks in the middle whose checksum is wrong. A file that is still ``growing`` is read up to its last
+    complete record, see :meth:`MessageLog.poll`.
 
     Raises:
         InputError: The file is no MCAP file, or nothing in it can be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, growing: bool = False) -> None:
         super().__init__(path)
+        self._growing, self._position, self._totals = growing, len(MCAP_MAGIC), Counter[int]()
         self._by_id: dict[int, Channel] = {}
         self._schemas: dict[int, Schema] = {}
         self._index_offsets: dict[int, dict[int, int]] = {}
@@ -94,7 +96,7 @@ class McapLog(SegmentedLog):
                 indexes = [
                     (self._by_id[n].topic, self._message_index(at)) for n, at in offsets.items() if n in self._by_id
                 ]
-                yield from ((topic, [time for time, _ in index.records]) for topic, index in indexes)
+                yield from ((topic, [_time(time) for time, _ in index.records]) for topic, index in indexes)
                 return
         for record in self.read_segment(segment):
             yield record.channel.topic, [record.log_ns]
@@ -112,7 +114,7 @@ class McapLog(SegmentedLog):
         try:
             for record in self._records(segment.offset, body):
                 if isinstance(record, Message) and record.channel_id in self._by_id:
-                    found.append(Record(self._by_id[record.channel_id], record.log_time, record.data))
+                    found.append(Record(self._by_id[record.channel_id], _time(record.log_time), record.data))
         except Exception as error:  # damaged bytes reach zstd, lz4, struct and crc checks, each with errors of its own
             self.damaged(f"chunk at byte {segment.offset}: {_text(error)}")
         return found
@@ -145,21 +147,48 @@ class McapLog(SegmentedLog):
         for chunk in summary.chunk_indexes:
             offsets = dict(chunk.message_index_offsets)
             topics = frozenset(self._by_id[n].topic for n in offsets if n in self._by_id) if offsets else None
-            times = chunk.message_start_time, chunk.message_end_time
+            times = _time(chunk.message_start_time), _time(chunk.message_end_time)
             self.segments.append(Segment(chunk.chunk_start_offset, chunk.chunk_length, *times, None, topics))
             self._index_offsets[chunk.chunk_start_offset] = offsets
             self._chunked.add(chunk.chunk_start_offset)
         self._count(Counter(summary.statistics.channel_message_counts))
+        self.finished = True
         return True
 
     def _scan(self) -> None:
         """Build the index of a file that has none by reading it once."""
-        totals: Counter[int] = Counter()
-        loose_start, position = 8, 8
-        while position + 9 <= self._size:
+        end = self._extend()
+        if not self._growing:
+            if self._position + 9 > self._size or end > self._size:
+                self.damaged(f"cut off at byte {self._size}, inside the record at byte {self._position}")
+            elif not self._ends_with_magic():
+                self.damaged(f"cut off at byte {self._size}, inside the index")
+        self._count(self._totals)
+        if not self._by_id:
+            found = self.faults[0].message if self.faults else "none"
+            raise InputError(self.path, "", "an MCAP file with channels", found)
+
+    def poll(self, topics: Collection[str]) -> Iterator[Record]:
+        """See :meth:`MessageLog.poll`."""
+        self._size = self.path.stat().st_size
+        known = len(self.segments)
+        self._extend()
+        self._count(self._totals)
+        self.set_times_from_segments()
+        for segment in self.segments[known:]:
+            records = self.read_segment(segment)
+            yield from sorted((r for r in records if r.channel.topic in topics), key=lambda record: record.log_ns)
+
+    def _extend(self) -> int:
+        """Index what lies behind the bytes indexed so far; gives the end of the last record that was begun."""
+        totals = self._totals
+        loose_start = position = end = self._position
+        while position + 9 <= self._size and not self.finished:
             self._file.seek(position)
             head = self._file.read(9)
             opcode, end = head[0], position + 9 + int.from_bytes(head[1:], "little")
+            if self._growing and end > self._size:
+                break
             if opcode == _CHUNK:
                 self._index(loose_start, position, totals)
                 self._chunked.add(position)
@@ -168,18 +197,13 @@ class McapLog(SegmentedLog):
             elif end - loose_start > _LOOSE_BYTES:
                 self._index(loose_start, min(end, self._size), totals)
                 loose_start = end
-            if opcode == _DATA_END or end > self._size:
+            self.finished = opcode == _DATA_END
+            if self.finished or end > self._size:
                 break
             position = end
         self._index(loose_start, min(position, self._size), totals)
-        if position + 9 > self._size or end > self._size:
-            self.damaged(f"cut off at byte {self._size}, inside the record at byte {position}")
-        elif not self._ends_with_magic():
-            self.damaged(f"cut off at byte {self._size}, inside the index")
-        self._count(totals)
-        if not self._by_id:
-            found = self.faults[0].message if self.faults else "none"
-            raise InputError(self.path, "", "an MCAP file with channels", found)
+        self._position = position
+        return end
 
     def _ends_with_magic(self) -> bool:
         self._file.seek(self._size - len(MCAP_MAGIC))
@@ -199,7 +223,7 @@ class McapLog(SegmentedLog):
                 elif isinstance(record, McapChannel) and record.id not in self._by_id:
                     self._add_channel(record)
                 elif isinstance(record, Message) and record.channel_id in self._by_id:
-                    times.append(record.log_time)
+                    times.append(_time(record.log_time))
                     totals[record.channel_id] += 1
                     counts[self._by_id[record.channel_id].topic] += 1
         except Exception as error:  # see read_segment
@@ -221,6 +245,11 @@ class McapLog(SegmentedLog):
                 counts[self._by_id[number].topic] += count
         for item in self._by_id.values():
             self.channels[item.topic] = Channel(item.topic, item.schema, item.encoding, counts[item.topic], item.decode)
+
+
+def _time(unsigned: int) -> int:
+    """A time of the file as one that fits into 64 bits with a sign."""
+    return min(unsigned, END_OF_TIME - 1)
 
 
 class _Bounded:

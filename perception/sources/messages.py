@@ -83,9 +83,14 @@ class Transform:
 
 
 def stamp_of(message: Any) -> int:
-    """Header stamp in nanoseconds, 0 when the message has none."""
-    if isinstance(message, Mapping):
+    """Header stamp in nanoseconds, 0 when the message has none that can be read."""
+    try:
+        return 0 if isinstance(message, Mapping) else _stamp(message)
+    except (AttributeError, TypeError, ValueError, OverflowError):  # json carries whatever was written into it
         return 0
+
+
+def _stamp(message: Any) -> int:
     header = getattr(message, "header", None)
     time = getattr(message, "timestamp", None) if header is None else header.stamp
     if time is None:

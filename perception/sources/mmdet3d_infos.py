@@ -95,7 +95,10 @@ class Mmdet3dInfosSource(DatasetSource):
         def calibration(number: int) -> Calibration:
             if number not in rigs:
                 rigs.clear()
-                rigs[number] = _rig(samples[number], tracks)
+                try:
+                    rigs[number] = _rig(samples[number], tracks)
+                except (KeyError, TypeError, ValueError, AttributeError) as error:
+                    raise InputError(root, f"sample {number}", "matrices of its cameras", repr(error)) from error
             return rigs[number]
 
         layout = Layout(tracks, sensors | {"lidar": "lidar"}, calibration, truth=lambda _, n: _truth(samples[n], about))

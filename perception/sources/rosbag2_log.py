@@ -36,11 +36,13 @@ class SqliteLog(MessageLog):
         InputError: Not a readable database with the tables ``topics`` and ``messages``.
     """
 
-    def __init__(self, path: Path, zstd_messages: bool = False) -> None:
+    def __init__(self, path: Path, zstd_messages: bool = False, growing: bool = False) -> None:
         super().__init__(path)
+        self._newest, self._growing = 0, growing
         self._zstd = zstd_messages
+        immutable = "" if growing else "&immutable=1"  # without it sqlite looks for the journal of the recorder
         self._database = sqlite3.connect(
-            f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False
+            f"{path.resolve().as_uri()}?mode=ro{immutable}", uri=True, check_same_thread=False
         )
         self._ids: dict[int, Channel] = {}
         self._by_time = False
@@ -56,11 +58,12 @@ class SqliteLog(MessageLog):
         source, order = ("messages", "timestamp") if self._by_time else ("messages NOT INDEXED", "id")
         query = (
             f"SELECT topic_id, timestamp, data FROM {source} WHERE topic_id IN ({_marks(ids)}) "
-            f"AND timestamp >= ? AND timestamp < ? ORDER BY {order}"
+            f"AND timestamp >= ? AND timestamp < ? {'AND id <= ?' if self._growing else ''} ORDER BY {order}"
         )
+        last = (self._newest,) if self._growing else ()  # the rest comes from poll
         unpack = zstandard.ZstdDecompressor()
         try:
-            with closing(self._database.execute(query, (*ids, start_ns, stop_ns))) as rows:
+            with closing(self._database.execute(query, (*ids, start_ns, stop_ns, *last))) as rows:
                 for number, log_ns, data in rows:
                     yield Record(self._ids[number], log_ns, unpack.decompress(data) if self._zstd else data)
         except (sqlite3.DatabaseError, zstandard.ZstdError) as error:
@@ -73,6 +76,19 @@ class SqliteLog(MessageLog):
         ids = [number for number, channel in self._ids.items() if channel.topic == topic]
         query = f"SELECT count(*) FROM messages WHERE topic_id IN ({_marks(ids)}) AND timestamp < ?"
         return int(self._database.execute(query, (*ids, log_ns)).fetchone()[0])
+
+    def poll(self, topics: Collection[str]) -> Iterator[Record]:
+        """See :meth:`MessageLog.poll`."""
+        ids = [number for number, channel in self._ids.items() if channel.topic in topics]
+        columns, wanted = "id, topic_id, timestamp, data", f"topic_id IN ({_marks(ids)})"
+        query = f"SELECT {columns} FROM messages WHERE {wanted} AND id > ? ORDER BY id"
+        unpack = zstandard.ZstdDecompressor()
+        try:
+            for row, number, log_ns, data in self._database.execute(query, (*ids, self._newest)).fetchall():
+                self._newest = row
+                yield Record(self._ids[number], log_ns, unpack.decompress(data) if self._zstd else data)
+        except sqlite3.OperationalError:
+            return  # the recorder holds the file; the next call reads on
 
     def times(self) -> dict[str, np.ndarray]:
         """See :meth:`MessageLog.times`; messages are not read."""
@@ -98,6 +114,7 @@ class SqliteLog(MessageLog):
             self.damaged(f"cut off or damaged: {error}")
         indexes = self._database.execute("SELECT sql FROM sqlite_master WHERE type = 'index'").fetchall()
         # without an index on the time sqlite would sort all messages, with their data, in memory
+        self._newest = self._database.execute("SELECT max(id) FROM messages").fetchone()[0] or 0
         self._by_time = not self.faults and any("timestamp" in str(sql) for (sql,) in indexes)
         counts = self._survey()
         for number, topic, kind, encoding in rows:
@@ -144,14 +161,14 @@ class Rosbag2Log(ChainedLog):
         InputError: No metadata and no storage files, a metadata file that is no rosbag2 metadata, or no readable file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, growing: bool = False) -> None:
         files, missing, mode = bag_files(path)
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         parts: list[MessageLog] = []
         errors: list[InputError] = []
         for file in files:
             try:
-                parts.append(_open_part(self._plain(file), mode == "message"))
+                parts.append(_open_part(self._plain(file), mode == "message", growing))
             except InputError as error:
                 errors.append(error)
         if not parts:
@@ -214,11 +231,11 @@ def _marks(ids: list[int]) -> str:
     return ",".join("?" * len(ids))
 
 
-def _open_part(file: Path, zstd_messages: bool) -> MessageLog:
+def _open_part(file: Path, zstd_messages: bool, growing: bool = False) -> MessageLog:
     with file.open("rb") as stream:
         head = stream.read(16)
     if head.startswith(MCAP_MAGIC):
-        return McapLog(file)
+        return McapLog(file, growing)
     if head == SQLITE_MAGIC:
-        return SqliteLog(file, zstd_messages)
+        return SqliteLog(file, zstd_messages, growing)
     raise InputError(file, "", "an MCAP or sqlite3 bag file", f"{len(head)} other first bytes")
