@@ -114,7 +114,8 @@ class SqliteLog(MessageLog):
             self.damaged(f"cut off or damaged: {error}")
         indexes = self._database.execute("SELECT sql FROM sqlite_master WHERE type = 'index'").fetchall()
         # without an index on the time sqlite would sort all messages, with their data, in memory
-        self._newest = self._database.execute("SELECT max(id) FROM messages").fetchone()[0] or 0
+        if self._growing:
+            self._newest = self._database.execute("SELECT max(id) FROM messages").fetchone()[0] or 0
         self._by_time = not self.faults and any("timestamp" in str(sql) for (sql,) in indexes)
         counts = self._survey()
         for number, topic, kind, encoding in rows:

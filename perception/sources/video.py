@@ -26,6 +26,8 @@ _NOT_VIDEO = ("image2", "tty", "_pipe", "srt", "txt", "concat", "hls", "dash", "
 _END_SLACK_NS = 500_000_000
 _LOGS = (b"\x89MCAP", b"#ROSBAG", b"SQLite format")
 _SAFE = {"protocol_whitelist": "file"}
+_DAMAGE = (av.error.FFmpegError, OSError)
+"""Some codes of FFmpeg arrive as errors of the operating system."""
 
 
 @SOURCES.register_module()
@@ -69,7 +71,7 @@ class VideoSource(SingleCameraSource):
         with path.open("rb") as stream:
             if stream.read(16).startswith(_LOGS):  # FFmpeg would search megabytes of them for a stream
                 return 0
-        with suppress(av.error.FFmpegError, OSError, ValueError), av.open(str(path), options=_SAFE) as container:
+        with suppress(*_DAMAGE, ValueError), av.open(str(path), options=_SAFE) as container:
             names = container.format.name
             if container.streams.video and not any(word in names for word in _NOT_VIDEO):
                 return 0.8
@@ -80,7 +82,7 @@ class VideoSource(SingleCameraSource):
         """Times of all packets in order of presentation."""
         if self._times is None:
             found = array("q")
-            with self._container() as container, suppress(av.error.FFmpegError):
+            with self._container() as container, suppress(*_DAMAGE):
                 for number, packet in enumerate(self._packets(container)):
                     found.append(self._time(_pts(packet), number))
                     self._has_pts &= packet.pts is not None
@@ -105,7 +107,7 @@ class VideoSource(SingleCameraSource):
     def _container(self) -> Any:
         try:
             container = av.open(str(self.path), options=_SAFE)
-        except (av.error.FFmpegError, OSError, ValueError) as error:
+        except (*_DAMAGE, ValueError) as error:
             raise InputError(self.path, "", "a video that FFmpeg can read", str(error)) from error
         if not container.streams.video:
             container.close()
@@ -167,12 +169,12 @@ class VideoSource(SingleCameraSource):
                         heapq.heappush(expected, self._time(_pts(packet), number))
                     try:
                         frames = packet.decode()
-                    except av.error.FFmpegError as error:
+                    except _DAMAGE as error:
                         message = str(error)
                         continue
                     for frame in frames:
                         yield from self._matched(frame, expected, from_ns, message)
-            except av.error.FFmpegError as error:
+            except _DAMAGE as error:
                 self.record_fault(Fault(self.camera, "corrupt", f"reading stopped: {error}"))
             while expected:
                 if (time_ns := heapq.heappop(expected)) >= from_ns:
