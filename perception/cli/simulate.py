@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from perception.errors import PerceptionError
+
+if TYPE_CHECKING:
+    from perception.runtime.progress import Progress
 
 HELP = "make drives and datasets with ground truth"
 
@@ -39,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the files and name each one; returns 0."""
     from perception.sim.writers import Request, writer
 
-    options = {}
+    options, bar = {}, _Bar()
     for text in args.option:
         key, equals, value = text.partition("=")
         if not equals:
@@ -51,11 +55,34 @@ def run(args: argparse.Namespace) -> int:
         options["rows_from"] = str(args.rows_from)
     request = Request(
         args.out, args.scenes, args.frames, args.seed, args.preset, args.size, args.fps, args.workers, args.world,
-        args.rig, args.lidar, options,
+        args.rig, args.lidar, options, bar.update,
     )  # fmt: skip
-    for line in writer(args.format)(request):
-        print(line, flush=True)
+    try:
+        for line in writer(args.format)(request):
+            print(line, flush=True)
+    finally:
+        bar.close()
     return 0
+
+
+class _Bar:
+    """A progress bar that begins when the first piece is done."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+
+    def update(self, done: int, total: int) -> None:
+        """Tell how much is done."""
+        from perception.runtime.progress import Progress
+
+        if self._progress is None:
+            self._progress = Progress(total)
+        self._progress.update(done, 0)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._progress is not None:
+            self._progress.close()
 
 
 def _size(text: str) -> tuple[int, int]:

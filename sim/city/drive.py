@@ -228,9 +228,10 @@ def _effects(rng: np.random.Generator, town: Town, rig: object) -> Effects:
     exposure = float(np.clip(drawn.exposure, 0.75, 1.35))
     if rig == "dash":
         return replace(drawn, scale=1.0, exposure=exposure)
+    x, y, radius, strength = drawn.glare
     rain = 0.4 * wet * float(rng.random()) if wet else 0.0
     return Effects(
         exposure=exposure, contrast=float(rng.uniform(0.1, 0.5)), saturation=float(rng.uniform(0.85, 1.2)),
         bloom=0.25 if night else 0.04, noise=float(rng.uniform(2, 5) if night else rng.uniform(0.5, 2)), rain=rain,
-        glare=drawn.glare, sharpen=0.2,
+        glare=(x, y, radius, strength * (0.25 if night else 0.6)), sharpen=0.2,
     )  # fmt: skip

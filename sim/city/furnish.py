@@ -13,7 +13,7 @@ from perception.sim.city.model import Category, GroundMap
 from perception.sim.city.network import offset_line
 from perception.sim.city.terrain import sample_height
 from perception.sim.world.furniture import street_lamp, tree_templates
-from perception.sim.world.mesh import FOLIAGE, LEAVES, Mesh, blob, cylinder, merge, repeat
+from perception.sim.world.mesh import LEAVES, Mesh, blob, cylinder, merge, repeat
 
 
 def furnish(rng: np.random.Generator, plan: Plan, ground: GroundMap, parts: Furniture, night: bool) -> np.ndarray:
@@ -115,7 +115,7 @@ def _tree(rng: np.random.Generator, spot: np.ndarray, height: float, ground: Gro
     leaf = np.array([0.115, 0.185, 0.045]) * rng.uniform(0.7, 1.5) * rng.uniform(0.85, 1.2, 3)
     foliage = mesh.color.max(1, keepdims=True) > 0.3
     color = np.where(foliage, mesh.color * leaf, mesh.color).astype(np.float32)
-    material = np.where(mesh.material == FOLIAGE, LEAVES, mesh.material).astype(np.uint8)
+    material = np.where(foliage[:, 0], LEAVES, mesh.material).astype(np.uint8)
     tinted = Mesh(mesh.vertices, mesh.triangles, color, material, mesh.texture)
     parts.add(tinted, Category.VEGETATION, parts.new_instance())
 

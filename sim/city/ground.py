@@ -230,6 +230,6 @@ def _arrows(canvas: Canvas, lanes: Sequence[Lane]) -> None:
         along = lane.centerline[-15, :2] - origin
         along /= np.linalg.norm(along)
         frame = np.stack([along, [-along[1], along[0]]])
-        for turn in turns:
+        for turn in sorted(turns):
             shape = _ARROW if turn == "straight" else _HOOK * ((1, 1) if turn == "left" else (1, -1))
             canvas.fill([origin + (shape * 1.2) @ frame], _WHITE, Category.LANE_MARK)

@@ -34,6 +34,7 @@ class Request:
         rig: Name of a town's rig.
         lidar: Beams of a town's LiDAR; 0 for none.
         options: Settings of the format, ``--option key=value``.
+        progress: Called with how much is done and how much there is.
     """
 
     out: Path
@@ -48,6 +49,7 @@ class Request:
     rig: str | None = None
     lidar: int | None = None
     options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    progress: Callable[[int, int], None] = lambda done, total: None
 
     def option(self, known: Mapping[str, str]) -> dict[str, str]:
         """The options laid over defaults.
@@ -77,6 +79,7 @@ class Format:
 FORMATS: dict[str, Format] = {
     "drive": Format("perception.sim.writers.mcap", "MCAP drives"),
     "openlanev2": Format("perception.sim.writers.openlanev2", "OpenLane-V2 tree of towns"),
+    "sheet": Format("perception.sim.writers.sheet", "contact sheets of towns with their truth"),
     "culane": Format("perception.sim.writers.culane", "CULane tree"),
     "tusimple": Format("perception.sim.writers.tusimple", "TuSimple tree"),
     "crowd": Format("perception.sim.writers.shanghaitech", "ShanghaiTech tree of crowds"),

@@ -23,7 +23,9 @@ def write(request: Request) -> Iterator[str]:
     size = (1640, 590) if request.size is None else request.size if any(request.size) else None
     frames = 10 if request.frames is None else request.frames
     common = (request.out, request.scenes, frames, request.seed, request.preset, size, request.workers)
-    count = sum(1 for _ in write_culane(*common, rows_from=rows_from))
+    count = 0
+    for count, _ in enumerate(write_culane(*common, rows_from=rows_from), 1):
+        request.progress(count, request.scenes * frames)
     yield f"{count} pictures in {request.out}"
 
 

@@ -43,7 +43,9 @@ def write(request: Request) -> Iterator[str]:
             request.out, request.scenes, frames, request.seed, request.preset, request.size, request.workers,
             request.rate_hz, request.rig or "ring7", request.lidar,
         )  # fmt: skip
-    yield from map(str, paths)
+    for count, path in enumerate(paths, 1):
+        request.progress(count, request.scenes)
+        yield str(path)
 
 
 def write_drive(drive: Iterable[Frame], path: str | Path) -> None:

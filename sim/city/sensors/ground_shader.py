@@ -87,4 +87,4 @@ def shade_ground(
         sun = max(abs(normals[i, 2]) * light.sun_dir[2], 0.0) * sunlit[n]
         for c in range(3):
             out[i, c] = rgb[c] * dark * (light.sun[c] * sun + light.ambient[c] + lamp[n])
-        mirror[i] = 0.25 * wet + 0.7 * puddle
+        mirror[i] = 0.10 * wet + 0.55 * puddle

@@ -99,16 +99,7 @@ def sweep(
         ``category`` (uint8, :class:`Category`) and ``instance`` (int32).
     """
     config = config or LidarConfig()
-    azimuth = -np.arange(config.steps) * (2 * np.pi / config.steps)
-    elevation = np.deg2rad(np.linspace(config.down, config.up, config.beams))
-    when = (np.arange(config.steps) / config.steps - 1.0) * config.period
-    origin, turn = _motion(town.ego, town, time + when)
-    local = np.stack(
-        [np.outer(np.cos(azimuth), np.cos(elevation)), np.outer(np.sin(azimuth), np.cos(elevation)),
-         np.broadcast_to(np.sin(elevation), (config.steps, config.beams))], -1,
-    )  # fmt: skip
-    directions = np.einsum("sij,sbj->sbi", turn, local).reshape(-1, 3).astype(np.float32)
-    start = np.repeat(origin, config.beams, axis=0).astype(np.float32)
+    start, directions, when = shots(town, time, config)
     hits = world.cast(start, directions)
     facing = np.abs((directions * hits.normal).sum(1))
     table = np.array([_REFLECTIVITY.get(Category(value), 0.2) for value in range(len(Category))])
@@ -131,6 +122,23 @@ def sweep(
         "instance": hits.instance[kept],
     }
     return PointCloud(points.astype(np.float32), fields, timestamp_ns, "lidar")
+
+
+def shots(town: Town, time: float, config: LidarConfig) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Origins (N, 3) and directions (N, 3) in the world of the shots of a sweep, and (S,) seconds of its steps.
+
+    Step by step, all beams of a step together.
+    """
+    azimuth = -np.arange(config.steps) * (2 * np.pi / config.steps)
+    elevation = np.deg2rad(np.linspace(config.down, config.up, config.beams))
+    when = (np.arange(config.steps) / config.steps - 1.0) * config.period
+    origin, turn = _motion(town.ego, town, time + when)
+    local = np.stack(
+        [np.outer(np.cos(azimuth), np.cos(elevation)), np.outer(np.sin(azimuth), np.cos(elevation)),
+         np.broadcast_to(np.sin(elevation), (config.steps, config.beams))], -1,
+    )  # fmt: skip
+    directions = np.einsum("sij,sbj->sbi", turn, local).reshape(-1, 3).astype(np.float32)
+    return np.repeat(origin, config.beams, axis=0).astype(np.float32), directions, when
 
 
 def _motion(ego: Track, town: Town, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

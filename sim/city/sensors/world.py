@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -63,6 +64,11 @@ class RayTown:
             self.moving_category, self.moving_instance, ground.category, ground.origin, ground.resolution,
         )  # fmt: skip
         return TownHits(hits.kind, hits.depth, hits.triangle, hits.weights, hits.normal, category, instance)
+
+    @property
+    def scenes(self) -> tuple[Any, Any]:
+        """The static and the moving RaycastingScene (None when nothing moves)."""
+        return self._static, self._moving
 
     def sunlit(self, points: np.ndarray, sun: np.ndarray) -> np.ndarray:
         """(N,) float32: 1 where the way from (N, 3) ``points`` towards unit vector ``sun`` is free, else 0."""
