@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["east_north_up", "ecef_from_geodetic", "enu_from_ecef"]
+__all__ = ["east_north_up", "ecef_from_geodetic", "enu_from_ecef", "geodetic_from_ecef"]
 
 _A = 6378137.0
 _F = 1 / 298.257223563
@@ -52,3 +52,16 @@ def east_north_up(latitude: np.ndarray, longitude: np.ndarray, height: np.ndarra
         return ecef
     pose = enu_from_ecef(ecef[0])
     return ecef @ pose[:3, :3].T + pose[:3, 3]
+
+
+def geodetic_from_ecef(points: np.ndarray) -> np.ndarray:
+    """(N, 3) earth-centred metres -> (N, 3) latitude and longitude in degrees, metres above the ellipsoid."""
+    x, y, z = np.asarray(points, np.float64).reshape(-1, 3).T
+    across = np.hypot(x, y)
+    lat = np.arctan2(z, across * (1 - _E2))
+    for _ in range(6):
+        normal = _A / np.sqrt(1 - _E2 * np.sin(lat) ** 2)
+        lat = np.arctan2(z + _E2 * normal * np.sin(lat), across)
+    normal = _A / np.sqrt(1 - _E2 * np.sin(lat) ** 2)
+    height = across * np.cos(lat) + z * np.sin(lat) - _A**2 / normal
+    return np.stack([np.degrees(lat), np.degrees(np.arctan2(y, x)), height], axis=-1)

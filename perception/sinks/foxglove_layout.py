@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["foxglove_layout"]
 
 _IN_SCENE = ("lane_segments", "lane_graph", "boxes_3d")
-_ON_IMAGE = ("lanes_2d", "boxes_2d", "density_map", "lane_graph")
+_ON_IMAGE = ("lanes_2d", "boxes_2d", "density_map", "lane_graph", "lane_segments")
 _IMAGES_SHOWN = 4
 
 

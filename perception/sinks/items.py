@@ -130,30 +130,34 @@ def _bev_grid(result: BevGrid) -> list[Item]:
 
 
 def _lane_segments(result: LaneSegments) -> list[Item]:
-    lines = [
-        Item("lane_segment", result.frame_id, float(score), points=line, links=_linked(row))
-        for line, score, row in zip(result.centerlines, result.scores, result.lane_lane)
-    ]
-    areas = zip(result.areas, result.area_labels.tolist(), result.area_scores)
-    return lines + [
+    """Segments, areas, elements."""
+    areas = [
         Item(AREA_LABELS.get(label, f"area {label}"), result.frame_id, float(score), points=area)
-        for area, label, score in areas
+        for area, label, score in zip(result.areas, result.area_labels.tolist(), result.area_scores)
     ]
+    return _lanes(result, "lane_segment", len(result) + len(areas)) + areas + _elements(result)
 
 
 def _lane_graph(result: LaneGraph) -> list[Item]:
-    lanes = len(result.centerlines)
-    lines = [
+    """Centerlines, elements."""
+    return _lanes(result, "centerline", len(result)) + _elements(result)
+
+
+def _lanes(result: LaneGraph | LaneSegments, label: str, elements_from: int) -> list[Item]:
+    return [
         Item(
-            "centerline",
+            label,
             result.frame_id,
             float(result.scores[i]),
             points=line,
-            links=(*_linked(result.lane_lane[i]), *(lanes + j for j in _linked(result.lane_element[i]))),
+            links=(*_linked(result.lane_lane[i]), *(elements_from + j for j in _linked(result.lane_element[i]))),
         )
         for i, line in enumerate(result.centerlines)
     ]
-    return lines + ([] if result.elements is None else _boxes_2d(result.elements))
+
+
+def _elements(result: LaneGraph | LaneSegments) -> list[Item]:
+    return [] if result.elements is None else _boxes_2d(result.elements)
 
 
 def _linked(row: np.ndarray) -> tuple[int, ...]:

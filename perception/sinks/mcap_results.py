@@ -51,12 +51,12 @@ def _annotations(result: Result, time_ns: int) -> Any | None:
             points.append(_points(lane, "LineStrip", color_of(index), 3.0, time_ns))
     elif isinstance(result, Boxes2D):
         points, texts = _boxes(result, time_ns)
-    elif isinstance(result, LaneGraph) and result.elements is not None:
+    elif isinstance(result, LaneGraph | LaneSegments) and result.elements is not None:
         points, texts = _boxes(result.elements, time_ns)
     elif isinstance(result, DensityMap):
         points = [_points(np.asarray(result.points), "Points", _WHITE, 4.0, time_ns)]
         texts = [_text((8.0, 24.0), f"{result.count:.1f} people", _WHITE, time_ns)]
-    elif not isinstance(result, LaneGraph):
+    elif not isinstance(result, LaneGraph | LaneSegments):
         return None
     return ImageAnnotations(timestamp=timestamp(time_ns), points=points, texts=texts)
 

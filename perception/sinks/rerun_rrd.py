@@ -269,6 +269,8 @@ def _lane_segments(stream: Any, stage: str, result: LaneSegments, paths: Mapping
     drawn = [line for left, right, kinds in sides for line, kind in zip((left, right), kinds) if kind]
     _lines(stream, f"{path}/boundaries", drawn, [_WHITE] * len(drawn), 0.05)
     _lines(stream, f"{path}/areas", list(result.areas), [AREA] * len(result.areas), 0.1)
+    if result.elements is not None:
+        _boxes_2d(stream, stage, result.elements, paths)
 
 
 def _lane_graph(stream: Any, stage: str, result: LaneGraph, paths: Mapping[str, str]) -> None:

@@ -112,6 +112,7 @@ def _lane_segments(result: LaneSegments, time_ns: int, camera: Camera | None) ->
     markers += [_line(line, _WHITE, 0.08, dashed=kind == 2) for line, kind in sides if kind]
     markers += [_line(line, AREA, 0.15) for line in result.areas]
     yield _array(markers, result.frame_id, time_ns)
+    yield _elements(result, time_ns)
 
 
 def _lane_graph(result: LaneGraph, time_ns: int, camera: Camera | None) -> Iterator[Message]:
@@ -119,9 +120,13 @@ def _lane_graph(result: LaneGraph, time_ns: int, camera: Camera | None) -> Itera
     for i, j in np.argwhere(result.lane_lane > 0.5):
         markers.append(_line(np.stack([result.centerlines[i][-1], result.centerlines[j][0]]), _WHITE, 0.05))
     yield _array(markers, result.frame_id, time_ns)
+    yield _elements(result, time_ns)
+
+
+def _elements(result: LaneGraph | LaneSegments, time_ns: int) -> Message:
     kind = "vision_msgs/msg/Detection2DArray"
     none = message(kind, header=header(time_ns, ""))
-    yield "elements", kind, none if result.elements is None else _detections(result.elements, time_ns)
+    return "elements", kind, none if result.elements is None else _detections(result.elements, time_ns)
 
 
 def _detections(result: Boxes2D, time_ns: int) -> Any:

@@ -33,13 +33,16 @@ from perception.sinks import (
     resume_all,
 )
 from perception.sinks.csv_files import CsvSink
+from perception.sinks.geojson import GeoJsonSink
+from perception.sinks.lanelet2 import Lanelet2Sink
 from perception.sinks.mcap_file import read_messages
+from perception.sinks.openlanev2_results import OpenLaneV2Sink
 from perception.sinks.parquet import ParquetSink
 from perception.sinks.rerun_rrd import RerunSink
 from perception.sinks.ros2_sink import Ros2Sink
 from perception.sinks.segments import Segments
 from perception.sinks.storage import write_file
-from perception.structures import Boxes2D, Calibration, Camera, Fault, Frame, Lanes2D, PointCloud
+from perception.structures import Boxes2D, Calibration, Camera, Fault, Frame, Lanes2D, LaneSegments, PointCloud
 
 FRAMES = 23
 
@@ -52,13 +55,17 @@ def frame(index: int) -> Frame:
     matrix = np.array([[60.0, 0, 31], [0, 60.0, 23], [0, 0, 1]])
     rig = Calibration({"front": Camera("front", 63, 47, matrix)}, {"top": np.eye(4)})
     cloud = PointCloud(rng.normal(size=(20, 3)).astype(np.float32), {}, index, "top")
+    pose = np.eye(4)
+    pose[0, 3] = index
     stamp = 10**18 + index * 100_000_000 + (index % 3) * 777_123
-    return Frame(stamp, 2 * index, {"front": image}, {"top": cloud}, rig)
+    return Frame(stamp, 2 * index, {"front": image}, {"top": cloud}, rig, pose)
 
 
 def results(index: int) -> dict[str, Any]:
     lanes = tuple(np.array([[10.0 * k, 46], [20 + index, 10]]) for k in range(index % 4))
     found = {"lanes": Lanes2D("front", (63, 47), lanes)}
+    line = np.array([[0, 0, 0], [10, 1, 0], [20, 2, index]])
+    found["roads"] = LaneSegments("ego", (line,), (line + 1,), (line - 1,), [[1, 2]], [0.9], [[0]])  # type: ignore
     if index % 5:
         found["signs"] = Boxes2D("front", (63, 47), [[5, 5, 20 + index, 20]], [0.5], [0], ("sign",))  # type: ignore
     return found
@@ -76,6 +83,9 @@ def make_sinks(out: Path) -> list[Sink]:
         McapSink(out, copy_inputs=True, part_frames=6, flush_every=2),
         CsvSink(out),
         Ros2Sink(out, part_frames=4, flush_every=1),
+        GeoJsonSink(out, part_frames=5),
+        Lanelet2Sink(out, spacing_m=3, part_frames=5),
+        OpenLaneV2Sink(out, part_frames=5),
         ParquetSink(out, part_frames=3),
         RerunSink(out, copy_inputs=True, part_frames=5, flush_every=2),
     ]
@@ -163,17 +173,18 @@ def test_an_undisturbed_run_stores_everything(undisturbed: Path) -> None:
     assert [line["index"] for line in lines] == list(range(0, 2 * FRAMES, 2))
     assert lines[3]["faults"] == [{"where": "top", "kind": "missing", "message": "no cloud at 3"}]
     names = sorted(path.name for path in undisturbed.iterdir())
-    wanted = [
-        "csv",
-        "foxglove_layout.json",
-        "frames",
-        "overlay",
+    files = [
+        "lanes.geojson",
+        "map.osm",
+        "openlanev2.json",
         "overlay.mp4",
-        "parquet",
-        "predictions",
         "predictions.mcap",
+        "recording.rrd",
+        "ros2.mcap",
     ]
-    assert names == [*wanted, "recording", "recording.rrd", "results.jsonl", "ros2", "ros2.mcap", "timings.jsonl"]
+    parts = [name.partition(".")[0] for name in files]
+    tables = ["csv", "foxglove_layout.json", "frames", "parquet", "results.jsonl", "timings.jsonl"]
+    assert names == sorted(files + parts + tables)
     assert [path.name for path in (undisturbed / "overlay").iterdir()] == ["parts.json"]
     assert [path.name for path in sorted((undisturbed / "frames").iterdir())][:2] == ["00000000.png", "00000008.png"]
 

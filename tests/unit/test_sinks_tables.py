@@ -40,8 +40,10 @@ def test_items_of_every_kind():
     stop = found["signs"][0]
     assert (stop.label, stop.frame_id, stop.position, stop.size) == ("stop", "front", (10, 16), (None, 10, 20))
     assert [(item.label, item.value) for item in found["ground"]] == [("road", 8), ("car", 8), ("occupied", 0.25)]
-    assert [item.label for item in found["segments"]] == ["lane_segment", "lane_segment", "pedestrian_crossing"]
-    assert found["segments"][0].links == (1,) and found["segments"][1].links == ()
+    assert [item.label for item in found["segments"]] == [
+        *("lane_segment", "lane_segment", "pedestrian_crossing", "stop", "go")
+    ]
+    assert found["segments"][0].links == (1, 4) and found["segments"][1].links == ()
     assert [(item.label, item.links) for item in found["graph"]] == [
         *(("centerline", (1, 2)), ("centerline", ())),
         *(("stop", ()), ("go", ())),
