@@ -19,6 +19,7 @@ COMMANDS = {
     "plugins": "what is registered: inputs, outputs, configs, weights",
     "info": "what is in a recorded drive",
     "run": "run a pipeline on recorded drives",
+    "report": "what changed between two runs",
     "simulate": "make drives and datasets with ground truth",
     "data": "check, index or measure a dataset on disk",
     "train": "train a model from a config",
