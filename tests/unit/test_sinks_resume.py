@@ -124,6 +124,8 @@ def contents(out: Path) -> dict[str, Any]:
         for path in sorted(out.rglob("*"))
         if path.is_file() and path.name not in ("overlay.mp4", "parts.json") and path.suffix not in (".parquet", ".rrd")
     }
+    named = stored["openlanev2.json"].replace(out.name.encode(), b"out")  # frames are named after the run's folder
+    stored["openlanev2.json"] = named
     stored["overlay.mp4"] = decoded(out / "overlay.mp4")
     stored["parquet"] = [rows(out / "parquet" / table) for table in ("frames", "results")]
     stored["recording.rrd"] = logged(out / "recording.rrd")
