@@ -16,11 +16,15 @@ from perception.sinks.storage import write_file
 __all__ = ["DriveRow", "index_html", "read_row", "write_index"]
 
 _STYLE = """
-td{vertical-align:middle}td.shots{white-space:nowrap;padding:4px 12px}td.shots img{height:58px;border-radius:5px;
+td{vertical-align:middle}td.shots{white-space:nowrap;padding:4px 9px}td.shots img{height:48px;border-radius:5px;
 margin-right:4px;vertical-align:middle}th[data-k]{cursor:pointer;user-select:none}th[data-k]:hover{color:var(--ink)}
-.bar{display:inline-block;width:90px;height:9px;border-radius:5px;background:var(--line);overflow:hidden;
-margin-right:8px}.bar i{display:block;height:100%;background:var(--good)}.small{font-size:13px}
-td .soft{font-size:13px;max-width:340px}.state{font-weight:600;white-space:nowrap}
+.bar{display:inline-block;width:64px;height:9px;border-radius:5px;background:var(--line);overflow:hidden;
+margin-right:8px}.bar i{display:block;height:100%;background:currentColor}td.share{white-space:nowrap}
+td .soft{font-size:13px;line-height:1.35}
+td.drive .soft{width:190px;white-space:nowrap;overflow:hidden;text-overflow:ellipsis;direction:rtl;
+text-align:left}
+td.told .soft{min-width:165px;max-width:300px}th,td{padding:7px 9px}
+.state{font-weight:600;white-space:nowrap}em.bad{font-style:normal}
 """
 _SCRIPT = """
 document.querySelectorAll('th[data-k]').forEach(function(head,column){head.onclick=function(){
@@ -112,10 +116,10 @@ def index_html(rows: Sequence[DriveRow], title: str = "Drives") -> str:
         title: Heading.
     """
     ordered = sorted(rows, key=lambda row: row.urgency)
-    headings = ("Drive", "", "State", "Frames", "Coverage", "Faults", "Slowest stage", "p50 ms", "p95 ms", "p99 ms")
-    keys = [0, 2, 3, 4, 5, 7, 8, 9, 10]
+    headings = ("Drive", "", "State", "Frames", "Coverage", "Faults", "Slowest stage", "p95 ms", "p99 ms")
+    keys = [0, 2, 3, 4, 5, 6, 7, 8, 9]
     head = "".join(
-        f"<th{' data-k' if i in keys else ''}{' class=n' if i in (3, 7, 8, 9, 10) else ''}>{name}</th>"
+        f"<th{' data-k' if i in keys else ''}{' class=n' if i in (3, 7, 8, 9) else ''}>{name}</th>"
         for i, name in enumerate((*headings, "fps"))
     )
     body = "".join(_line(row) for row in ordered)
@@ -133,7 +137,7 @@ def _totals(rows: Sequence[DriveRow]) -> str:
     return cards(
         [
             (number(done, 0), f"of {number(len(rows), 0)} drives done"),
-            (f'<span class="bad">{troubled}</span>' if troubled else "0", "failed or stopped"),
+            (f'<em class="bad">{troubled}</em>' if troubled else "0", "failed or stopped"),
             (number(frames, 0), "frames"),
             (number(100 * covered / frames) + " %" if frames else "&ndash;", "of them have results"),
             (number(sum(row.faults for row in rows), 0), "faults"),
@@ -147,18 +151,25 @@ def _line(row: DriveRow) -> str:
     link = f'<a href="{name}/report.html">{name}</a>' if row.report else name
     shots = "".join(f'<img alt="" src="{picture(image, 75)}">' for image in row.pictures)
     stage, latency = row.slowest
-    note = f'<div class="soft">{text(row.message.splitlines()[0][:200])}</div>' if row.message else ""
+    told = row.message.removeprefix(f"{row.drive}: ").splitlines()
+    note = f'<div class="soft">{text(told[0][:200])}</div>' if told else ""
     share = 100 * row.coverage
-    bar = f'<span class="bar"><i style="width:{share:.0f}%"></i></span>{share:.1f} %' if row.total else "&ndash;"
+    color = "good" if share >= 95 else "warn" if share >= 50 else "bad"
+    filled = f'<span class="bar {color}"><i style="width:{share:.0f}%"></i></span>'
+    bar = f"{filled}{share:.1f} %" if row.total else "&ndash;"
     cells = [
-        ("", row.name, f'<b>{link}</b><div class="soft">{text(row.drive)}</div>'),
+        (
+            "drive",
+            row.name,
+            f'<b>{link}</b><div class="soft" title="{text(row.drive)}"><bdi>{text(row.drive)}</bdi></div>',
+        ),
         ("shots", "", shots),
-        ("", _STATES[row.state], f'<span class="state {_COLORS[row.state]}">{row.state}</span>{note}'),
+        ("told", _STATES[row.state], f'<span class="state {_COLORS[row.state]}">{row.state}</span>{note}'),
         ("n", row.total, number(row.total, 0) if row.report else "&ndash;"),
-        ("", row.coverage, bar),
-        ("", row.faults, _faults(row)),
+        ("share", row.coverage, bar),
+        ("told", row.faults, _faults(row)),
         ("", stage, text(stage)),
-        *(("n", latency.get(key) or 0, number(latency.get(key))) for key in ("p50", "p95", "p99")),
+        *(("n", latency.get(key) or 0, number(latency.get(key))) for key in ("p95", "p99")),
         ("n", row.report.get("throughput_fps", 0), number(row.report.get("throughput_fps"))),
     ]
     return "<tr>" + "".join(f'<td class="{c}" data-v="{text(str(v))}">{cell}</td>' for c, v, cell in cells) + "</tr>"
@@ -171,8 +182,8 @@ def _faults(row: DriveRow) -> str:
         return '<span class="soft">none</span>'
     ordered = sorted(row.report["faults"], key=lambda fault: -int(fault.get("count", 1)))
     kinds = [f"{fault.get('where')}: {fault.get('kind')} &times;{fault.get('count', 1)}" for fault in ordered[:3]]
-    more = f" and {len(ordered) - 3} more" if len(ordered) > 3 else ""
-    shown = ", ".join(text(kind).replace("&amp;times;", "&times;") for kind in kinds)
+    more = f"<br>and {len(ordered) - 3} more" if len(ordered) > 3 else ""
+    shown = "<br>".join(text(kind).replace("&amp;times;", "&times;") for kind in kinds)
     return f'<b class="warn">{number(row.faults, 0)}</b><div class="soft">{shown}{more}</div>'
 
 
