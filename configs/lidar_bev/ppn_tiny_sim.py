@@ -30,20 +30,25 @@ train_dataloader = dict(
     num_workers=0,
     drop_last=True,
     sampler=dict(type="DefaultSampler", shuffle=True),
-    dataset=dict(type="LidarBevDataset", data_root=data_root, window=window, stride=3, part="train", flip=True),
+    collate_fn=dict(type="lidar_collate"),
+    dataset=dict(
+        type="LidarBevDataset", data_root=data_root, window=window, stride=3, part="train", flip=True, cache=".ppn"
+    ),
 )
 val_dataloader = dict(
     batch_size=4,
     num_workers=0,
     sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(type="LidarBevDataset", data_root=data_root, window=window, stride=4, part="val"),
+    collate_fn=dict(type="lidar_collate"),
+    dataset=dict(type="LidarBevDataset", data_root=data_root, window=window, stride=4, part="val", cache=".ppn"),
 )
 val_evaluator = dict(type="LidarBevMetric")
 test_dataloader = dict(
     batch_size=4,
     num_workers=0,
     sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(type="LidarBevDataset", data_root=data_root + "_test", window=window, stride=3),
+    collate_fn=dict(type="lidar_collate"),
+    dataset=dict(type="LidarBevDataset", data_root=data_root + "_test", window=window, stride=3, cache=".ppn"),
 )
 test_evaluator = dict(type="LidarBevMetric")
 
