@@ -22,6 +22,7 @@ widths = (32, 64, 128, 256, 512, 1024)
 model = dict(
     segmentation=dict(frames=channels, widths=widths),
     evolution=dict(frames=channels, widths=widths),
+    channels_last=False,
 )
 train_dataloader = dict(batch_size=1, dataset=dict(data_root=data_root, window=window, stride=10, cache=".ppn"))
 val_dataloader = dict(batch_size=1, dataset=dict(data_root=data_root, window=window, stride=10, cache=".ppn"))

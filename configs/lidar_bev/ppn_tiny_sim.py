@@ -1,4 +1,4 @@
-"""Both networks with 1 M parameters for CPUs, 128 x 128 cells of 0.8 m, trained on simulated towns in nuScenes layout.
+"""Both networks with 0.5 M parameters for CPUs, 128 x 128 cells of 0.8 m, trained on simulated towns.
 
 The data: ``perception simulate data/lidar_sim --format nuscenes --scenes 20 --frames 60 --option key_every=1``.
 """
@@ -8,7 +8,7 @@ _base_ = ["_base_/default.py"]
 trained_on = "simulator"
 base_batch_size = 4
 data_root = "data/lidar_sim"
-epochs = 10
+epochs = 8
 
 window = dict(
     grid=dict(x_range=(-51.2, 51.2), y_range=(-51.2, 51.2), resolution=0.8),
@@ -16,13 +16,14 @@ window = dict(
     horizons=(0.1, 0.3, 0.5, 1.0),
 )
 channels = 8 + 5
-widths = (16, 24, 40, 64, 96)
+widths = (8, 16, 32, 48, 64)
 
 model = dict(
     type="ParallelPerception",
     segmentation=dict(type="PyramidNet", frames=channels, widths=widths, outputs=4, head="logits"),
     evolution=dict(type="AutoencoderNet", frames=channels, widths=widths, outputs=4, head="logits", skip=True),
     class_weights=(0.5, 1.0, 3.0, 4.0),
+    channels_last=True,
 )
 
 train_dataloader = dict(
@@ -52,7 +53,7 @@ test_dataloader = dict(
 )
 test_evaluator = dict(type="LidarBevMetric")
 
-train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=5)
+train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=8)
 val_cfg = dict()
 test_cfg = dict()
 optim_wrapper = dict(
@@ -72,7 +73,7 @@ param_scheduler = [
         convert_to_iter_based=True,
     ),
 ]
-custom_hooks = [dict(type="EMAHook", ema_type="MomentumAnnealingEMA", momentum=0.002, gamma=100, update_buffers=True)]
+custom_hooks = [dict(type="EMAHook", ema_type="MomentumAnnealingEMA", momentum=0.01, gamma=40, update_buffers=True)]
 
 # What the test of all configs changes to run in a moment, and what writes the data that it reads.
 tiny_data = "perception.plugins.lidar_bev.tiny_data:write"
