@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -75,7 +76,7 @@ class SweepBuffer:
         Raises:
             PerceptionError: The pose is missing or not finite although it is needed.
         """
-        matrix = None if pose is None else torch.as_tensor(pose, dtype=torch.float64).cpu()
+        matrix = None if pose is None else torch.tensor(np.asarray(pose), dtype=torch.float64)
         if self.compensate and (matrix is None or matrix.shape != (4, 4) or not torch.isfinite(matrix).all()):
             found = (
                 "none" if matrix is None else f"{tuple(matrix.shape)} with {int((~matrix.isfinite()).sum())} not finite"

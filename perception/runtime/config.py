@@ -22,7 +22,8 @@ from perception.errors import InputError, PerceptionError, UnknownNameError
 
 __all__ = ["PipelineConfig", "StageConfig", "parse_pipeline", "topological_order"]
 
-PIPELINE_KEYS = ("name", "stages", "sinks")
+PIPELINE_KEYS = ("name", "stages", "sinks", "executor")
+EXECUTORS = ("sequential", "threads")
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,14 @@ class PipelineConfig:
         stages: In the order of the config file.
         sinks: Constructor keywords of each sink, with ``type``.
         content: The plain dict it was read from.
+        executor: ``sequential``, or ``threads``: stages that do not need each other run side by side.
     """
 
     name: str
     stages: tuple[StageConfig, ...]
     sinks: tuple[Mapping[str, Any], ...]
     content: Mapping[str, Any]
+    executor: str = "sequential"
 
     def digest(self) -> str:
         """SHA-256 of the stages and of the model configs they name; equal for pipelines that compute the same."""
@@ -99,8 +102,13 @@ def parse_pipeline(config: Mapping[str, Any], origin: str = "config") -> Pipelin
     sinks = pipeline.get("sinks", ["jsonl"])
     if not isinstance(sinks, list):
         raise InputError(origin, "pipeline.sinks", "a list of sink names or dicts", _describe(sinks))
+    executor = pipeline.get("executor", "sequential")
+    if executor not in EXECUTORS:
+        raise UnknownNameError(f"executor of the pipeline in {origin}", str(executor), EXECUTORS)
     parsed = tuple(_parse_sink(entry, f"pipeline.sinks[{i}]", origin) for i, entry in enumerate(sinks))
-    return PipelineConfig(str(pipeline.get("name", "pipeline")), stages, parsed, {**pipeline, "stages": entries})
+    return PipelineConfig(
+        str(pipeline.get("name", "pipeline")), stages, parsed, {**pipeline, "stages": entries}, executor
+    )
 
 
 def topological_order(inputs: Mapping[str, Sequence[str]]) -> list[str]:

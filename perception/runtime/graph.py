@@ -99,7 +99,7 @@ def build_graph(config: PipelineConfig, device: str | None = None, weights: Mapp
 
     Args:
         config: Checked pipeline.
-        device: Replaces the device of every stage.
+        device: Replaces the device of every stage; ``auto`` spreads all that have ``auto`` over the CUDA devices.
         weights: Stage -> weights file in place of the config's; the key ``""`` stands for the only stage with weights.
 
     Raises:
@@ -107,7 +107,21 @@ def build_graph(config: PipelineConfig, device: str | None = None, weights: Mapp
         PerceptionError: A plugin cannot be imported or a stage cannot be built; the text says which and why.
     """
     replacement = _weights_by_stage(config, weights or {})
+    if device is None or device == "auto":
+        config = _spread(config, replacement)
+        device = None
     return Graph.of([_build_node(stage, device, replacement.get(stage.name)) for stage in config.stages])
+
+
+def _spread(config: PipelineConfig, weights: Mapping[str, str]) -> PipelineConfig:
+    """Put stages with device ``auto`` on the CUDA devices there are, where there is a choice."""
+    from perception.runtime.parallel.placement import available
+    from perception.runtime.parallel.spread import spread_stages
+
+    rooms = available()
+    if len(rooms) < 2 or sum(stage.device == "auto" for stage in config.stages) < 2:
+        return config
+    return spread_stages(config, rooms, lambda stage, device: _build_node(stage, device, weights.get(stage.name)).stage)
 
 
 def resolve_device(name: str) -> str:

@@ -137,6 +137,14 @@ def run_drive(
     return report
 
 
+def _executor(name: str) -> type[SequentialExecutor]:
+    if name == "threads":
+        from perception.runtime.parallel import ParallelExecutor
+
+        return ParallelExecutor
+    return SequentialExecutor
+
+
 class _Run:
     """The moving parts of one run; made by :func:`run_drive`."""
 
@@ -154,7 +162,7 @@ class _Run:
         self.stages = stages
         cameras = graph.assign(tuple(source.info.cameras), options.cameras, source.info.yaws)
         self.reasons = obstacles(graph, source.info, cameras)
-        self.executor: Executor = SequentialExecutor(graph, cameras)
+        self.executor: Executor = _executor(pipeline.executor)(graph, cameras)
         kinds = {node.name: node.stage.kind for node in graph.nodes}
         self.log = RunLog(out, kinds, cameras, source.faults)
         self.sinks: list[Sink] = [*_sinks(pipeline.sinks, out, options, options.sinks), self.log]

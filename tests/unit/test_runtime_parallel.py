@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,9 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from perception.errors import PerceptionError, UnknownNameError
+from perception.runtime.config import StageConfig, parse_pipeline
 from perception.runtime.executor import SequentialExecutor
 from perception.runtime.graph import Graph, Node
 from perception.runtime.parallel import Branches, Cost, Devices, ParallelExecutor, Room, plan
+from perception.runtime.parallel.spread import spread_stages
 from perception.runtime.parallel.stages import levels
 from perception.runtime.stage import Stage, StageNeeds
 from perception.structures import BevGrid, Frame, Result
@@ -237,3 +240,41 @@ def test_independent_stages_run_at_the_same_time_with_equal_results():
         ["a", "b", "odd", "rare"],
         ["late", "lost"],
     ]
+
+
+def test_stages_are_spread_by_what_they_take():
+    config = parse_pipeline(
+        {
+            "pipeline": {
+                "executor": "threads",
+                "stages": [
+                    {"name": "slow", "type": "A"},
+                    {"name": "quick", "type": "B"},
+                    {"name": "fixed", "type": "C", "device": "cpu"},
+                    {"name": "middle", "type": "D"},
+                ],
+            }
+        }
+    )
+    assert config.executor == "threads"
+    seconds, memory, lines = {"slow": 0.06, "quick": 0.01, "middle": 0.03}, {"fake:0": 0.0}, []
+
+    def build(stage: StageConfig, device: str) -> Stage:
+        assert device == "fake:0"
+        memory[device] += 10
+
+        class Timed(Counter):
+            def warmup(self) -> None:
+                time.sleep(seconds[stage.name])
+
+        return Timed(1)
+
+    for count, expected in ((2, {"slow": "fake:0", "middle": "fake:1", "quick": "fake:1"}), (8, None)):
+        rooms = [Room(f"fake:{i}", 100) for i in range(count)]
+        found = spread_stages(config, rooms, build, memory.__getitem__, lines.append)
+        devices = {stage.name: stage.device for stage in found.stages}
+        assert devices.pop("fixed") == "cpu"
+        assert devices == expected or (expected is None and len(set(devices.values())) == 3)
+    assert "10.0" in lines[0] and "side by side" in lines[0]
+    with pytest.raises(UnknownNameError, match="executor of the pipeline"):
+        parse_pipeline({"pipeline": {"executor": "magic", "stages": [{"type": "A"}]}})

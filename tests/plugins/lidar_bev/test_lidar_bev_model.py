@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from perception.cli.convert import convert_checkpoint
 from perception.errors import PerceptionError
 from perception.metrics.bev import ClassCounts, OccupancyCounts, average_precision, histogram
 from perception.plugins.lidar_bev import tiny_data
 from perception.plugins.lidar_bev.metric import LidarBevMetric
 from perception.plugins.lidar_bev.model import ParallelPerception
+from perception.plugins.lidar_bev.networks import AutoencoderNet, PyramidNet
 from perception.plugins.lidar_bev.stage import LidarBevStage
 from perception.runtime.executor import SequentialExecutor
 from perception.runtime.graph import Graph, Node
@@ -71,6 +73,27 @@ def test_branches_can_stand_alone_and_published_keys_get_their_prefix():
     assert model().published_keys(model().state_dict()).keys() == model().state_dict().keys()
     with pytest.raises(PerceptionError, match="neither"):
         model(segmentation=None, evolution=None)
+
+
+def test_published_files_are_converted(tmp_path: Path):
+    net = "frames=16, widths=(4, 4), outputs=1"
+    config = tmp_path / "published.py"
+    config.write_text(
+        f"""
+model = dict(type="ParallelPerception", segmentation=dict(type="PyramidNet", {net}, decoder="unchained"),
+             evolution=dict(type="AutoencoderNet", {net}))
+"""
+    )
+    torch.manual_seed(1)
+    whole = {"frames": 16, "widths": (4, 4)}
+    both = {"pyrnet": PyramidNet(**whole), "autonet": AutoencoderNet(**whole)}
+    state = {f"{name}.{key}": value for name, net in both.items() for key, value in net.state_dict().items()}
+    torch.save(state, tmp_path / "both.pth")
+    report = convert_checkpoint(tmp_path / "both.pth", config, tmp_path / "both.safetensors")
+    assert (report.written, report.unused, report.missing) == (len(state), (), ())
+    torch.save(both["pyrnet"].state_dict(), tmp_path / "segnet.pth")
+    with pytest.raises(PerceptionError, match="missing"):
+        convert_checkpoint(tmp_path / "segnet.pth", config, tmp_path / "no.safetensors")
 
 
 # --- scores -----------------------------------------------------------------------------------------------------------
