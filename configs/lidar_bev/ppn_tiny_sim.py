@@ -8,7 +8,7 @@ _base_ = ["_base_/default.py"]
 trained_on = "simulator"
 base_batch_size = 4
 data_root = "data/lidar_sim"
-epochs = 8
+epochs = 6
 
 window = dict(
     grid=dict(x_range=(-51.2, 51.2), y_range=(-51.2, 51.2), resolution=0.8),
@@ -53,7 +53,7 @@ test_dataloader = dict(
 )
 test_evaluator = dict(type="LidarBevMetric")
 
-train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=8)
+train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=6)
 val_cfg = dict()
 test_cfg = dict()
 optim_wrapper = dict(

@@ -26,6 +26,8 @@ from perception.structures import BevGrid, Result
 from .sweeps import CLASSES, read_sweeps
 from .windows import Window, WindowSettings, choose_windows, make_window
 
+FORMAT = 2
+"""Version of windows in files; raised when `make_window` changes."""
 PARTS = ("all", "train", "val")
 _BINARY = ("future", "mask", "moving", "stale")
 
@@ -198,7 +200,7 @@ def load_window(path: Path) -> Window:
 
 
 def _digest(*parts: Any) -> str:
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((FORMAT, *parts)).encode()).hexdigest()[:16]
 
 
 def _of_part(drives: Sequence[str], part: str) -> list[str]:

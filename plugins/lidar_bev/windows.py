@@ -13,7 +13,7 @@ from torch import Tensor
 from perception.geometry.grid import GridSpec
 from perception.ops.bev_rasterize import bev_occupancy, bev_statistics
 from perception.ops.points_in_boxes import points_in_boxes
-from perception.ops.ray_visibility import HIT, visible_cells
+from perception.ops.ray_visibility import FREE, HIT, visible_cells
 from perception.structures import Boxes3D
 
 from .ground import level_from_ego
@@ -73,7 +73,8 @@ class Window:
     Attributes:
         time_ns: Time t.
         inputs: (C, H, W) float32, see `input_maps`.
-        classes: (H, W) int64 class of every cell at t, `UNKNOWN` where nothing tells.
+        classes: (H, W) int64 class of every cell at t, from `class_map`, and ground where rays pass without a point;
+            `UNKNOWN` where nothing tells.
         seen: (H, W) uint8 of :mod:`~perception.ops.ray_visibility` at t.
         future: (K, H, W) uint8 occupied cells at t + horizon in the frame of t.
         mask: (K, H, W) uint8 cells that a ray reached then; all 0 without a sweep at that time.
@@ -209,7 +210,9 @@ def make_window(past: Sequence[Sweep], ahead: Sequence[Sweep | None], settings: 
         stale[k] = _occupied(newest.points, turn, settings)[0]
     seen = visible_cells(newest.points, grid, newest.sensor, torch.from_numpy(level))
     inputs = input_maps(stack, newest.points, newest.sensor, level, settings)
-    return Window(newest.time_ns, inputs, class_map(newest, level, settings), seen, **maps, stale=stale)
+    classes = class_map(newest, level, settings)
+    classes[(classes == UNKNOWN) & (seen == FREE)] = GROUND  # nothing stands where rays pass
+    return Window(newest.time_ns, inputs, classes, seen, **maps, stale=stale)
 
 
 def _occupied(points: Tensor, turn: np.ndarray, settings: WindowSettings) -> Tensor:

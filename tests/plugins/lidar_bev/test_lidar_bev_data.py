@@ -61,6 +61,8 @@ def test_a_window_by_hand():
     assert window.moving[0].nonzero().tolist() == [[9, 5], [10, 5], [11, 5]], "the car that moves, where it is then"
     assert window.mask[0][cell] == 1 and window.mask[0][8 + 6, 8 + 2] == 0
     assert window.future[1].sum() == window.mask[1].sum() == 0, "no sweep at that time"
+    assert window.classes[9, 9] == GROUND, "a ray passes"
+    assert window.classes[cell] == STATIC and window.classes[8 + 6, 8 + 2] == UNKNOWN
 
 
 def test_classes_from_heights_and_boxes():
