@@ -105,11 +105,12 @@ class SweepBuffer:
         assert newest is not None
         return [turn @ torch.linalg.solve(newest, sweep.pose) for sweep in self._sweeps if sweep.pose is not None]
 
-    def stack(self, level: Tensor | None = None) -> Tensor:
+    def stack(self, level: Tensor | None = None, out: Tensor | None = None) -> Tensor:
         """Occupancy maps, oldest first; while fewer sweeps are there than wanted the oldest stands in for those before.
 
         Args:
             level: (4, 4) applied to all points after the compensation, for example one that puts the road at z = 0.
+            out: (frames, H, W) uint8, written and returned in place of a new tensor.
 
         Returns:
             (frames, H, W) uint8, a copy.
@@ -123,9 +124,10 @@ class SweepBuffer:
         if not self.compensate and level is None:
             kept, first = self._storage(self._sweeps[-1].points.device), self._next - len(self._sweeps)
             order = [(first + max(i - missing, 0)) % self.frames for i in range(self.frames)]
-            return kept[torch.tensor(order, device=kept.device)]
-        device = self._sweeps[-1].points.device
-        out = torch.empty((self.frames, *self.grid.shape), dtype=torch.uint8, device=device)
+            return torch.index_select(kept, 0, torch.tensor(order, device=kept.device), out=out)
+        if out is None:
+            device = self._sweeps[-1].points.device
+            out = torch.empty((self.frames, *self.grid.shape), dtype=torch.uint8, device=device)
         for i, (sweep, turn) in enumerate(zip(self._sweeps, self.transforms(level)), start=missing):
             bev_occupancy(sweep.points, self.grid, self.z_range, transforms=turn[None], out=out[i : i + 1])
         out[:missing] = out[missing]

@@ -1,4 +1,4 @@
-"""The shipped weights, trained in simulated towns only, on real sweeps; skipped where the recordings are not at hand."""
+"""The shipped weights, trained in simulated towns only, on real sweeps; skipped where there are no recordings."""
 
 from __future__ import annotations
 
@@ -56,7 +56,8 @@ def test_the_second_sweep_of_an_argoverse_log_against_persistence(stage_class: t
         probability = stage.branches(window.inputs[None])["evolution"][0, 0].sigmoid().numpy()
     mask, truth = window.mask[0].numpy() > 0, window.future[0].numpy() > 0
     scores = {}
-    for who, map_ in (("network", probability >= 0.5), ("persistence", window.inputs[settings.frames - 1].numpy() > 0)):
+    last = window.inputs[settings.frames - 1].numpy() > 0
+    for who, map_ in (("network", probability >= 0.5), ("persistence", last)):
         scores[who] = float((map_ & truth & mask).sum() / ((map_ | truth) & mask).sum())
     print(scores)
     assert scores["network"] > 0.5 * scores["persistence"], "sees the scene; one pair says no more"

@@ -125,12 +125,13 @@ def _assembly(compensate: bool) -> Pair:
     buffer = SweepBuffer(SWEEPS, GRID, (0.0, 5.0), compensate)
     for i in range(SWEEPS):
         buffer.push(clouds[i], i * 50_000_000, poses[i])
+    stack = torch.empty(SWEEPS, 1000, 1000, dtype=torch.uint8)
     state = {"time": SWEEPS * 50_000_000}
 
     def ours() -> Tensor:
         buffer.push(clouds[-1], state["time"], poses[-1])
         state["time"] += 50_000_000
-        return buffer.stack()
+        return buffer.stack(out=stack)
 
     def notebook() -> np.ndarray:
         read = [np.fromfile(file, np.float32).reshape(-1, 5) for file in files]
