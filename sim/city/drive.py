@@ -19,7 +19,7 @@ from perception.sim.city.sensors.camera import Painter, View
 from perception.sim.city.sensors.lidar import LidarConfig, lidar_pose, sweep
 from perception.sim.city.sensors.rigs import make_rig
 from perception.sim.city.sensors.world import RayTown
-from perception.sim.city.truth import Region, lane_graph, lane_segments
+from perception.sim.city.truth import Region, lane_graph, lane_segments, lanes_in
 from perception.sim.drive import START_NS
 from perception.sim.sensors.camera import Effects, develop, random_effects
 from perception.sim.sensors.render import pixel_rays
@@ -177,13 +177,14 @@ class TownDrive:
 
     def _truth(self, ego: np.ndarray, time: float, views: Mapping[str, View]) -> dict[str, Result]:
         town, out = self.town, dict[str, Result]()
+        lanes = lanes_in(town, ego, self.region) if {"lane_segments", "lane_graph"} & set(self.truth) else []
         if "lane_segments" in self.truth:
-            out["ego/lane_segments"] = lane_segments(town, ego, self.region)
+            out["ego/lane_segments"] = lane_segments(town, ego, self.region, lanes)
         if "lane_graph" in self.truth:
             elements, ids = None, None
             for name in list(views)[:1]:
                 elements, ids = objects.elements_in_picture(town, self.cameras[name], ego, views[name])
-            out["ego/lane_graph"] = lane_graph(town, ego, elements, ids, self.region)
+            out["ego/lane_graph"] = lane_graph(town, ego, elements, ids, self.region, lanes)
         if "boxes_3d" in self.truth:
             out["ego/boxes_3d"] = objects.boxes_in_space(town, ego, time)
         for name, view in views.items():

@@ -36,7 +36,11 @@ class Region:
         )  # fmt: skip
 
 
-def lanes_in(town: Town, ego: np.ndarray, region: Region) -> list[tuple[Lane, dict[str, np.ndarray]]]:
+Lanes = list[tuple[Lane, dict[str, np.ndarray]]]
+"""Lanes with the parts of their lines that are wanted."""
+
+
+def lanes_in(town: Town, ego: np.ndarray, region: Region) -> Lanes:
     """Lanes whose centerline crosses the region, cut at its border.
 
     Args:
@@ -64,16 +68,19 @@ def lanes_in(town: Town, ego: np.ndarray, region: Region) -> list[tuple[Lane, di
     return found
 
 
-def lane_segments(town: Town, ego: np.ndarray, region: Region | None = None) -> LaneSegments:
+def lane_segments(
+    town: Town, ego: np.ndarray, region: Region | None = None, lanes: Lanes | None = None
+) -> LaneSegments:
     """Lane segments, crossings and road boundaries in the ego frame.
 
     Args:
         town: The town.
         ego: (4, 4) ``world_from_ego``.
         region: What is labelled.
+        lanes: What :func:`lanes_in` returned for them, where it is at hand.
     """
     region = region or Region()
-    lanes = lanes_in(town, ego, region)
+    lanes = lanes_in(town, ego, region) if lanes is None else lanes
     areas, labels = _areas(town, ego, region)
     return LaneSegments(
         "ego",
@@ -91,7 +98,7 @@ def lane_segments(town: Town, ego: np.ndarray, region: Region | None = None) -> 
 
 def lane_graph(
     town: Town, ego: np.ndarray, elements: Boxes2D | None = None, ids: np.ndarray | None = None,
-    region: Region | None = None,
+    region: Region | None = None, lanes: Lanes | None = None,
 ) -> LaneGraph:  # fmt: skip
     """Centerlines and which elements rule them.
 
@@ -101,8 +108,9 @@ def lane_graph(
         elements: Boxes of elements in the front camera.
         ids: (M,) id in ``Town.elements`` of each box.
         region: What is labelled.
+        lanes: What :func:`lanes_in` returned for them, where it is at hand.
     """
-    lanes = lanes_in(town, ego, region or Region())
+    lanes = lanes_in(town, ego, region or Region()) if lanes is None else lanes
     ids = np.zeros(0, np.int64) if ids is None else ids
     ruled = np.array([[element in lane.elements for element in ids.tolist()] for lane, _ in lanes], np.float32)
     return LaneGraph(

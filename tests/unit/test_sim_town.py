@@ -132,9 +132,10 @@ def test_towns_have_crossings_of_three_and_four_arms_merges_and_one_way_roads():
 
 
 def test_lidar_points_hit_the_same_instance_in_the_cameras():
-    """Without sweep motion and noise, every return that a camera sees falls on a pixel of its own instance."""
+    """Without sweep motion and noise, every return that a (distorting) camera sees falls on its own instance."""
+    rig = make_rig("ring7", (512, 400), distortion=(-0.12, 0.02))
     sensor = LidarConfig(64, 900, noise=0.0, dropout=0.0, period=0.0)
-    drive = TownDrive(900_101, "day", 3, 10.0, "ring7", sensor, (512, 400), SMALL, (), effects=Effects(noise=0.0))
+    drive = TownDrive(900_101, "day", 3, 10.0, rig, sensor, None, SMALL, (), effects=Effects(noise=0.0))
     same = free = 0
     for index in (1,):
         sample = drive.sample(index)
