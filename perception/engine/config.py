@@ -89,12 +89,10 @@ def apply_options(config: Config, options: Mapping[str, Any]) -> None:
         if isinstance(node, (list, tuple)):
             _child(node, last, key)
             node[int(last)] = value  # type: ignore[index]
-        elif last not in node and node is config:
-            raise UnknownNameError(f"config key in {key!r}", last, [str(name) for name in config])
+        elif isinstance(node, (Mapping, Config)) and (last in node or (node is not config and _may_add(node))):
+            node[last] = value  # type: ignore[index]
         else:
-            if last not in node and not _may_add(node):
-                raise UnknownNameError(f"config key in {key!r}", last, [str(name) for name in node])
-            node[last] = value
+            _child(node, last, key)  # raises
 
 
 def _is_variable(config: Config, name: str) -> bool:

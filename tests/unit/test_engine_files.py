@@ -44,9 +44,11 @@ def test_options_reach_nested_keys_and_lists():
     assert config.a.b[1].c == 5 and config.a.new == (1, 2) and config.d == "text"
 
 
-@pytest.mark.parametrize("option", ["batch_sise=2", "loader.batch_sise=2", "lodaer.x=2", "steps.7=1"])
+@pytest.mark.parametrize(
+    "option", ["batch_sise=2", "loader.batch_sise=2", "lodaer.x=2", "steps.7=1", "none.x=1", "loader.batch_size.x=1"]
+)
 def test_a_misspelt_option_is_refused(option):
-    config = Config({"loader": {"batch_size": 1}, "batch_size": 3, "steps": [1]})
+    config = Config({"loader": {"batch_size": 1}, "batch_size": 3, "steps": [1], "none": None})
     with pytest.raises(UnknownNameError):
         apply_options(config, parse_options([option]))
 
