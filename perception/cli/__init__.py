@@ -29,6 +29,7 @@ COMMANDS = {
     "weights": "published and shipped weights: where they come from, what they must hold",
     "convert": "published checkpoint -> ours",
     "metric": "score anybody's result files",
+    "attack": "what patches do to a model: craft, evaluate, place, report",
     "parity": "compare with golden outputs of the original implementations",
     "bench": "side-by-side timing ratios",
 }

@@ -16,7 +16,7 @@ PLUGIN = PluginSpec(
     configs=tuple(f"lane_detection/{name}.py" for name in ["ganet_tiny_sim", "ganet_tiny_own", *_CONFIGS]),
     weights=("ganet_tiny_sim.safetensors",),
     bench=("perception.plugins.lane_detection.bench",),
-    capabilities=frozenset({"DifferentiableFromImage"}),
+    capabilities=frozenset({"DifferentiableFromImage", "AttackTarget"}),
     parity={
         "ganet": "perception.plugins.lane_detection.parity:run",
         "ganet-metrics": "perception.plugins.lane_detection.parity_metrics:run",

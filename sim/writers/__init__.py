@@ -85,6 +85,7 @@ FORMATS: dict[str, Format] = {
     "crowd": Format("perception.sim.writers.shanghaitech", "ShanghaiTech tree of crowds"),
     "nuscenes": Format("perception.sim.writers.nuscenes", "nuScenes tables with LiDAR"),
     "racecar": Format("perception.sim.writers.racecar", "RACECAR folder"),
+    "signs": Format("perception.sim.writers.signs", "COCO boxes and a REAP table of signs"),
 }
 """Name -> format; a new one is a module and a line."""
 

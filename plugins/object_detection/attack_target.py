@@ -1,0 +1,157 @@
+"""Any mmdet detector as an attack target, by its own training losses on chosen labels.
+
+``hide`` trains the pixels to show nothing (loss ``vanish``) or away from the truth (loss ``dpatch``: minus the ordinary
+losses); ``misclassify`` trains them towards another class; ``appear`` towards boxes that are not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from perception.attack import ATTACK_TARGETS, AttackSample, check_goal
+from perception.errors import PerceptionError
+from perception.metrics.coco import evaluate_boxes
+from perception.structures import Boxes2D
+
+from .letterbox import Fit, letterbox_tensor
+from .metric import box_set
+from .model import MMDetDetector
+from .stage import build_detector
+
+__all__ = ["ObjectDetectionTarget"]
+
+
+@ATTACK_TARGETS.register_module()
+class ObjectDetectionTarget:
+    """A detector behind the attack protocol; its weights, statistics and mode are never changed.
+
+    Args:
+        config: Of ours or of mmdet; or a built ``MMDetDetector``.
+        weights: See ``build_detector``.
+        loss: ``vanish`` or ``dpatch``, for the goal ``hide``.
+        wanted: Class that ``misclassify`` and ``appear`` aim at; a name or an index.
+        iou: A detection is right from this IoU on.
+        device: torch device.
+        trust: Allow unpickling of foreign checkpoints.
+        seed: Samplers of two-stage detectors draw from it, so that the loss is a function of the images.
+
+    Raises:
+        PerceptionError: An unknown loss or class.
+    """
+
+    goals: tuple[str, ...] = ("hide", "misclassify", "appear")
+    differentiable = True
+
+    def __init__(
+        self,
+        config: Any,
+        weights: str | None = None,
+        loss: str = "vanish",
+        wanted: str | int = 0,
+        iou: float = 0.5,
+        device: str = "cpu",
+        trust: bool = False,
+        seed: int = 0,
+    ) -> None:
+        built = isinstance(config, MMDetDetector)
+        self.model: MMDetDetector = config if built else build_detector(config, weights, device=device, trust=trust)
+        if loss not in ("vanish", "dpatch"):
+            raise PerceptionError(f"detector loss: expected vanish or dpatch, found {loss!r}")
+        names = self.model.class_names
+        if wanted not in names and not (isinstance(wanted, int) and 0 <= wanted < len(names)):
+            raise PerceptionError(f"wanted class: expected one of {', '.join(names)}, found {wanted!r}")
+        self.wanted = wanted if isinstance(wanted, int) else names.index(wanted)
+        self.kind, self.iou, self.seed = loss, iou, seed
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """The victim, which must not change."""
+        return self.model
+
+    def _labels(self, sample: AttackSample, goal: str, found: Fit) -> tuple[Tensor, Tensor]:
+        """Boxes in input pixels and labels that the loss is taken against."""
+        truth: Boxes2D = sample.truth
+        boxes, labels = truth.boxes, truth.labels
+        if goal == "hide" and self.kind == "vanish":
+            hidden = sorted({s.instance for s in sample.surfaces if s.instance is not None})
+            keep = np.setdiff1d(np.arange(len(boxes)), hidden) if hidden else np.zeros(0, np.int64)
+            boxes, labels = boxes[keep], labels[keep]
+        elif goal == "misclassify":
+            labels = np.full_like(labels, self.wanted)
+        elif goal == "appear":
+            extra = [_around(surface) for surface in sample.surfaces]
+            boxes = np.concatenate([boxes, np.array(extra, np.float32).reshape(-1, 4)])
+            labels = np.concatenate([labels, np.full(len(extra), self.wanted, np.int64)])
+        return torch.from_numpy((boxes * found.scale).astype(np.float32)), torch.from_numpy(labels.copy())
+
+    def loss(self, images: Tensor, samples: Sequence[AttackSample], goal: str) -> Tensor:
+        """(B,) losses; see the module."""
+        check_goal(self, goal)
+        inputs, found = letterbox_tensor(images * 255, self.model.input_size)
+        sign = -1.0 if goal == "hide" and self.kind == "dpatch" else 1.0
+        rows = []
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            for index, sample in enumerate(samples):
+                boxes, labels = self._labels(sample, goal, found)
+                losses = self.model.loss(inputs[index : index + 1], [boxes], [labels])
+                terms = [part.sum() for value in losses.values() for part in _listed(value) if part.requires_grad]
+                rows.append(sign * torch.stack(terms).sum())
+        return torch.stack(rows)
+
+    @torch.no_grad()
+    def predict(self, images: Tensor, samples: Sequence[AttackSample]) -> list[Boxes2D]:
+        """Detections of each image in its pixels."""
+        inputs, found = letterbox_tensor(images * 255, self.model.input_size)
+        results = self.model.predict(inputs, [{"fit": found}] * len(inputs))
+        return [
+            Boxes2D("front", found.size, r["found_boxes"], r["found_scores"], r["found_labels"], self.model.class_names)
+            for r in results
+        ]
+
+    def instance_scores(self, prediction: Boxes2D, sample: AttackSample) -> np.ndarray:
+        """(G,) score of the same-class detection matched greedily to each true box at ``iou``, 0 for none."""
+        truth: Boxes2D = sample.truth
+        scores = np.zeros(len(truth))
+        taken = np.zeros(len(truth), bool)
+        for k in np.argsort(-prediction.scores, kind="stable"):
+            overlap = _iou(prediction.boxes[k], truth.boxes)
+            overlap[taken | (truth.labels != prediction.labels[k])] = 0
+            if len(overlap) and overlap.max() >= self.iou:
+                best = int(overlap.argmax())
+                scores[best], taken[best] = prediction.scores[k], True
+        return scores
+
+    def task_metric(self, predictions: Sequence[Boxes2D], samples: Sequence[AttackSample]) -> dict[str, float]:
+        """AP and AP50."""
+        sides: list[Any] = []
+        for results in ([sample.truth for sample in samples], predictions):
+            rows = []
+            for index, part in enumerate(results):
+                boxes = part.boxes.astype(np.float64)
+                areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+                rows.append((index, boxes, part.labels, part.scores, areas, np.zeros(len(boxes), bool)))
+            sides.append(box_set(rows))
+        scores = evaluate_boxes(sides[0], sides[1], len(self.model.class_names))
+        return {"AP": float(scores.stats[0]), "AP50": float(scores.stats[1])}
+
+
+def _listed(value: Any) -> list[Tensor]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _around(surface: Any) -> list[float]:
+    low, high = surface.quad.amin(0), surface.quad.amax(0)
+    return [*low.tolist(), *high.tolist()]
+
+
+def _iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
+    common = np.clip(high - low, 0, None).prod(1)
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(1) + (box[2:] - box[:2]).prod() - common
+    return common / np.maximum(area, 1e-9)

@@ -1,0 +1,262 @@
+"""Making a patch: gradient attacks with EoT, square and random search under a query budget, and the controls."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from perception.attack import AttackSample, AttackTarget, check_goal
+from perception.errors import PerceptionError, UnknownNameError
+
+from .eot import EOT
+from .losses import smoothness
+from .optimize import OPTIMIZERS, initial_patch, optimize_patch
+from .render import render
+from .signs import patch_mask
+from .surfaces import Surface, check_surfaces
+from .victim import unchanged
+
+__all__ = ["METHODS", "AttackConfig", "Crafted", "attacked_images", "control_patch", "craft"]
+
+BLACK_BOX = ("square", "random_search")
+METHODS = (*OPTIMIZERS, *BLACK_BOX)
+
+
+@dataclass(frozen=True)
+class AttackConfig:
+    """How a patch is made.
+
+    Attributes:
+        goal: See ``perception.attack.GOALS``.
+        method: ``pgd``, ``adam``, ``sgd``, ``rmsprop`` (need a gradient), ``square`` or ``random_search`` (do not).
+        steps: Gradient steps, or queries of a black-box attack.
+        step_size: Step of ``pgd``, learning rate of the others.
+        batch: Samples a step.
+        width: Side of the patch's canvas in pixels.
+        size: Sticker on signs, ``1_10x10_bottom``; empty covers the whole surface (or its ``region``).
+        smooth: Weight of the total variation.
+        eot: Random disturbances.
+        draws: Disturbances averaged in a step.
+        seed: Of everything random.
+    """
+
+    goal: str = "hide"
+    method: str = "adam"
+    steps: int = 200
+    step_size: float = 0.03
+    batch: int = 4
+    width: int = 64
+    size: str = "1_10x10_bottom"
+    smooth: float = 1e-3
+    eot: EOT = field(default_factory=EOT)
+    draws: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.eot, dict):
+            object.__setattr__(self, "eot", EOT(**self.eot))
+        if self.method not in METHODS:
+            raise UnknownNameError("attack method", self.method, METHODS)
+        for name in ("steps", "batch", "width", "draws"):
+            if int(getattr(self, name)) < 1:
+                raise PerceptionError(f"attack {name}: expected 1 or more, found {getattr(self, name)}")
+
+
+@dataclass(frozen=True, eq=False)
+class Crafted:
+    """A patch and how it came about.
+
+    Attributes:
+        patch: (1, 3, w, w) in [0, 1].
+        losses: Loss of every step; of black-box attacks the best so far.
+        seconds: Time it took.
+        queries: Forward passes of the victim on one image.
+        stopped: Why it ended early.
+    """
+
+    patch: Tensor
+    losses: tuple[float, ...]
+    seconds: float
+    queries: int
+    stopped: str = ""
+
+
+def masks_of(surfaces: Sequence[Surface], config: AttackConfig) -> Tensor | None:
+    """(N, 1, w, w) sticker masks on each surface, None where patches cover whole surfaces or regions."""
+    if not config.size:
+        return None
+    sizes = [(surface.size_m[0] * 1000, surface.size_m[1] * 1000) for surface in surfaces]
+    return torch.stack([patch_mask(config.size, size, config.width) for size in sizes])[:, None]
+
+
+def as_images(samples: Sequence[AttackSample]) -> Tensor:
+    """(B, 3, H, W) float32 in [0, 1].
+
+    Raises:
+        PerceptionError: Images of several sizes.
+    """
+    sizes = {sample.image.shape for sample in samples}
+    if len(sizes) != 1:
+        raise PerceptionError(f"attack: expected samples of one size, found {sorted(sizes)}")
+    return torch.stack([torch.from_numpy(sample.image).permute(2, 0, 1).float() / 255 for sample in samples])
+
+
+def attacked_images(
+    images: Tensor,
+    samples: Sequence[AttackSample],
+    patch: Tensor,
+    config: AttackConfig,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Render one patch on every surface of every sample; with a generator also the disturbances of ``config.eot``."""
+    surfaces = [surface for sample in samples for surface in sample.surfaces]
+    owners = torch.tensor([index for index, sample in enumerate(samples) for _ in sample.surfaces], dtype=torch.int64)
+    if not surfaces:
+        return images.clone()
+    patches = patch.expand(len(surfaces), -1, -1, -1)
+    augment = None
+    if generator is not None:
+        patches = config.eot.patch(patches, generator)
+
+        def augment(canvas: Tensor) -> Tensor:
+            return config.eot.canvas(canvas, generator)
+
+    return render(images, patches, surfaces, patch_masks=masks_of(surfaces, config), owners=owners, augment=augment)
+
+
+def control_patch(kind: str, width: int, seed: int = 0) -> Tensor:
+    """(1, 3, w, w) ``grey``, or ``random`` uniform pixels.
+
+    Raises:
+        UnknownNameError: Another kind.
+    """
+    if kind == "grey":
+        return torch.full((1, 3, width, width), 0.5)
+    if kind == "random":
+        return torch.rand(1, 3, width, width, generator=torch.Generator().manual_seed(seed))
+    raise UnknownNameError("control patch", kind, ("grey", "random"))
+
+
+def check_attack(target: AttackTarget, samples: Sequence[AttackSample], config: AttackConfig) -> None:
+    """Refuse what cannot work, before work starts.
+
+    Raises:
+        PerceptionError: Unsupported goal, a gradient method for a victim without gradient, no sample, or a surface that
+            is degenerate, outside its image or behind the camera.
+    """
+    check_goal(target, config.goal)
+    if config.method not in BLACK_BOX and not target.differentiable:
+        text = f"attack method {config.method!r} needs a gradient, which this victim does not have"
+        raise PerceptionError(f"{text}; use {' or '.join(BLACK_BOX)}")
+    if not samples:
+        raise PerceptionError("attack: expected at least one sample, found none")
+    for sample in samples:
+        try:
+            check_surfaces(sample.surfaces, [sample.image.shape[:2]])
+        except PerceptionError as error:
+            raise PerceptionError(f"sample {sample.name}: {error}") from error
+    if getattr(target, "module", None) is not None and target.module.training:  # type: ignore[attr-defined]
+        raise PerceptionError("attack: the victim is in training mode; call eval() first")
+
+
+def craft(target: AttackTarget, samples: Sequence[AttackSample], config: AttackConfig) -> Crafted:
+    """Make one patch for all surfaces of all samples.
+
+    Args:
+        target: The victim; it is not changed.
+        samples: What the attacker may use.
+        config: How.
+
+    Raises:
+        PerceptionError: See ``check_attack``; the victim was changed; the first loss or gradient is not finite.
+    """
+    check_attack(target, samples, config)
+    generator = torch.Generator().manual_seed(config.seed)
+    start = time.perf_counter()
+    with unchanged(target):
+        if config.method in BLACK_BOX:
+            patch, losses, queries, stopped = _search(target, samples, config, generator)
+        else:
+            patch, losses, queries, stopped = _descend(target, samples, config, generator)
+    return Crafted(patch, losses, time.perf_counter() - start, queries, stopped)
+
+
+def _batch(samples: Sequence[AttackSample], count: int, generator: torch.Generator) -> list[AttackSample]:
+    order = torch.randperm(len(samples), generator=generator)[:count].tolist()
+    return [samples[index] for index in order]
+
+
+def _descend(
+    target: AttackTarget, samples: Sequence[AttackSample], config: AttackConfig, generator: torch.Generator
+) -> tuple[Tensor, tuple[float, ...], int, str]:
+    start = initial_patch(config.method, (1, 3, config.width, config.width), generator)
+
+    def loss(patch: Tensor, _: int) -> Tensor:
+        chosen = _batch(samples, config.batch, generator)
+        images = as_images(chosen)
+        total = config.smooth * smoothness(patch)
+        for _draw in range(config.draws):
+            shown = attacked_images(images, chosen, patch, config, generator)
+            total = total + target.loss(shown, chosen, config.goal).mean() / config.draws
+        return total
+
+    trace = optimize_patch(loss, start, config.method, config.steps, config.step_size)
+    queries = len(trace.losses) * min(config.batch, len(samples)) * config.draws
+    return trace.patch, trace.losses, queries, trace.stopped
+
+
+@torch.no_grad()
+def _search(
+    target: AttackTarget, samples: Sequence[AttackSample], config: AttackConfig, generator: torch.Generator
+) -> tuple[Tensor, tuple[float, ...], int, str]:
+    """Keep a change when the loss over one fixed batch falls; ``steps`` counts the images shown to the victim."""
+    chosen = _batch(samples, config.batch, generator)
+    images = as_images(chosen)
+    width = config.width
+
+    def value(patch: Tensor) -> float:
+        return float(target.loss(attacked_images(images, chosen, patch, config), chosen, config.goal).mean())
+
+    stripes = torch.rand(1, 3, 1, width, generator=generator).round()
+    best = stripes.expand(1, 3, width, width).clone()
+    lowest, queries = value(best), len(chosen)
+    losses = [lowest]
+    while queries + len(chosen) <= config.steps:
+        share = 0.5 * (1 - queries / config.steps) + 0.02
+        candidate = _changed(best, share, config.method, generator)
+        found, queries = value(candidate), queries + len(chosen)
+        if found < lowest:
+            best, lowest = candidate, found
+        losses.append(lowest)
+    return best, tuple(losses), queries, ""
+
+
+def _changed(patch: Tensor, share: float, method: str, generator: torch.Generator) -> Tensor:
+    """One square of a random colour (``square``), or new values for a share of the pixels (``random_search``)."""
+    width, candidate = patch.shape[3], patch.clone()
+    if method == "square":
+        side = max(int(width * share**0.5), 1)
+        y, x = torch.randint(0, width - side + 1, (2,), generator=generator).tolist()
+        candidate[:, :, y : y + side, x : x + side] = torch.rand(1, 3, 1, 1, generator=generator).round()
+        return candidate
+    chosen = torch.rand(1, 1, width, width, generator=generator) < share
+    return torch.where(chosen, torch.rand(patch.shape, generator=generator), candidate)
+
+
+def describe(config: AttackConfig, target: Any) -> dict[str, Any]:
+    """The threat model as plain data: what the attacker knows, may do and spends."""
+    return {
+        "goal": config.goal,
+        "knowledge": "black box" if config.method in BLACK_BOX else "white box",
+        "scope": "one patch for all surfaces",
+        "size": config.size or "the whole surface",
+        "method": config.method,
+        "budget": f"{config.steps} {'queries' if config.method in BLACK_BOX else 'steps'}",
+        "victim": type(target).__name__,
+        "seed": config.seed,
+    }

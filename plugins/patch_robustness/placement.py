@@ -1,0 +1,99 @@
+"""Patches fixed in the world: a rectangle on the road or an upright board, as every camera of every frame sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from perception.errors import PerceptionError
+from perception.geometry.camera import Camera
+from perception.geometry.transforms import invert_pose
+
+from .lighting import Lighting, identity_lighting
+from .surfaces import Surface
+
+__all__ = ["board_corners", "place", "road_corners"]
+
+
+def road_corners(ahead: float, lateral: float, size_m: tuple[float, float]) -> np.ndarray:
+    """(4, 3) corners of a rectangle on the road in the ego frame, as a driver reads it: far left first, clockwise.
+
+    Args:
+        ahead: Distance of its middle in metres.
+        lateral: Offset of its middle to the left in metres.
+        size_m: Length along the road and width.
+    """
+    near, far = ahead - size_m[0] / 2, ahead + size_m[0] / 2
+    left, right = lateral + size_m[1] / 2, lateral - size_m[1] / 2
+    return np.array([[far, left, 0], [far, right, 0], [near, right, 0], [near, left, 0]], np.float64)
+
+
+def board_corners(ahead: float, lateral: float, size_m: tuple[float, float], below: float = 1.0) -> np.ndarray:
+    """(4, 3) corners of an upright board that faces the vehicle, ``below`` metres above the road; upper left first."""
+    left, right = lateral + size_m[1] / 2, lateral - size_m[1] / 2
+    top = below + size_m[0]
+    return np.array([[ahead, left, top], [ahead, right, top], [ahead, right, below], [ahead, left, below]], np.float64)
+
+
+def place(
+    corners: np.ndarray,
+    size_m: tuple[float, float],
+    camera: Camera,
+    anchor: np.ndarray | None = None,
+    ego_pose: np.ndarray | None = None,
+    lighting: Lighting | None = None,
+    surface_id: str = "placed",
+    view: int = 0,
+) -> Surface | None:
+    """The surface as one camera sees it.
+
+    Args:
+        corners: (4, 3) in the ego frame at the moment of placing.
+        size_m: Height (length) and width.
+        camera: The camera, with its pose in the ego frame.
+        anchor: (4, 4) ``world_from_ego`` at the moment of placing; None: it moves with the vehicle.
+        ego_pose: (4, 4) ``world_from_ego`` now; needed with ``anchor``.
+        lighting: Light on it.
+        surface_id: Name of the object.
+        view: Index of the image.
+
+    Returns:
+        None where a corner is behind the camera, or the whole lies outside the picture.
+
+    Raises:
+        PerceptionError: Only one of the two poses.
+    """
+    if (anchor is None) != (ego_pose is None):
+        raise PerceptionError("placing: expected both poses, of the moment of placing and of now, or neither")
+    if anchor is not None and ego_pose is not None:
+        moved = invert_pose(np.asarray(ego_pose)) @ np.asarray(anchor)
+        corners = corners @ moved[:3, :3].T + moved[:3, 3]
+    uv, valid = camera.project_ego(corners)
+    if not valid.all() or not np.isfinite(uv).all():
+        return None
+    low, high = uv.min(0), uv.max(0)
+    if (high < 0).any() or (low > np.array(camera.size) - 1).any():
+        return None
+    quad = torch.from_numpy(uv.astype(np.float32))
+    return Surface(quad, "rect", size_m, lighting or identity_lighting(), view, surface_id)
+
+
+def preview(
+    frames: Sequence, slot: str, corners: np.ndarray, size_m: tuple[float, float]
+) -> Iterator[tuple[int, np.ndarray, Surface | None]]:
+    """For every frame of a calibrated drive its index, image and the surface, fixed in the world where poses are known.
+
+    Raises:
+        PerceptionError: A frame without calibration for the camera.
+    """
+    anchor = None
+    for index, frame in enumerate(frames):
+        if frame.calibration is None or slot not in frame.calibration.cameras:
+            raise PerceptionError(f"placing: frame {index} has no calibration for camera {slot!r}")
+        if anchor is None:
+            anchor = frame.ego_pose
+        poses = (None, None) if anchor is None or frame.ego_pose is None else (anchor, frame.ego_pose)
+        surface = place(corners, size_m, frame.calibration.cameras[slot], *poses)
+        yield index, frame.images[slot], surface

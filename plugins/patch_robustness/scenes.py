@@ -1,0 +1,258 @@
+"""Samples to attack: drawn signs, COCO files with a sign table, and simulated roads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from perception.attack import AttackSample
+from perception.errors import InputError, PerceptionError
+from perception.registry import DATASETS
+from perception.structures import Boxes2D, Lanes2D
+
+from .lighting import Lighting
+from .placement import place, road_corners
+from .reap_table import read_table
+from .render import render
+from .signs import SIGN_CLASSES, SignClass, letterbox
+from .surfaces import Surface
+from .synthetic import resize_template
+
+__all__ = ["DrawnSigns", "SignTableScenes", "SimulatedRoads", "sign_template"]
+
+CLASS_NAMES = tuple(found.name for found in SIGN_CLASSES)
+GAIN, OFFSET = (0.42, 0.15), (0.11, 0.06)
+"""Mean and spread of the light on real signs (percentile method)."""
+
+
+@lru_cache(maxsize=64)
+def sign_template(name: str, width: int = 64) -> Tensor:
+    """(3, w, w) drawn sign of a class on its canonical canvas, in white light."""
+    path = Path(__file__).parent / "templates" / f"{name}.png"
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise InputError(path, "", "a sign template", "nothing")
+    rgb = torch.from_numpy(np.ascontiguousarray(image[..., ::-1])).permute(2, 0, 1).float() / 255
+    ratio = image.shape[0] / image.shape[1]
+    size = (width, round(width / ratio)) if ratio > 1 else (round(width * ratio), width)
+    return letterbox(resize_template(rgb, size), width)[0]
+
+
+@DATASETS.register_module()
+class DrawnSigns:
+    """Drawn signs in front of blurred noise, with the light and the turns of real ones: for tests and first tries.
+
+    Args:
+        count: Number of samples.
+        size: (width, height) of the images.
+        signs: Signs a sample.
+        side: Range of their size in pixels.
+        seed: Sample ``i`` depends on ``seed + i`` only.
+        classes: Names of the classes that occur.
+
+    Raises:
+        PerceptionError: Numbers that do not fit.
+    """
+
+    def __init__(
+        self,
+        count: int = 4,
+        size: tuple[int, int] = (160, 128),
+        signs: int = 1,
+        side: tuple[float, float] = (32, 56),
+        seed: int = 0,
+        classes: Sequence[str] = CLASS_NAMES,
+    ) -> None:
+        if count < 1 or signs < 1 or not 8 <= side[0] <= side[1] <= min(size) * 0.8:
+            raise PerceptionError(f"drawn signs: expected count, signs >= 1 and side within the image, found {side}")
+        self.count, self.signs, self.seed = count, signs, seed
+        self.size, self.side = (int(size[0]), int(size[1])), (float(side[0]), float(side[1]))
+        self.classes = tuple(classes)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> AttackSample:
+        if not 0 <= index < self.count:
+            raise IndexError(index)
+        rng = np.random.default_rng([self.seed + index, 9])
+        width, height = self.size
+        coarse = rng.uniform(40, 200, (6, 8, 3)).astype(np.float32)
+        ground = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC) + rng.normal(
+            0, 4, (height, width, 3)
+        )
+        image = torch.from_numpy(np.clip(ground, 0, 255).astype(np.float32) / 255).permute(2, 0, 1)[None]
+        surfaces, boxes, labels = [], [], []
+        for number in range(self.signs):
+            label = int(rng.integers(len(self.classes)))
+            surface = self._sign(rng, SIGN_CLASSES[CLASS_NAMES.index(self.classes[label])], number)
+            image = render(image, sign_template(surface.label)[None], [surface])
+            surfaces.append(surface)
+            outline = _outline(surface)
+            boxes.append([*outline.amin(0).tolist(), *outline.amax(0).tolist()])
+            labels.append(label)
+        array = (image[0].permute(1, 2, 0).clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+        truth = Boxes2D("front", self.size, np.array(boxes), np.ones(len(boxes)), np.array(labels), self.classes)
+        name = f"drawn_{self.seed + index:06d}"
+        return AttackSample(name, array, truth, name, tuple(surfaces))
+
+    def _sign(self, rng: np.random.Generator, found: SignClass, number: int) -> Surface:
+        side = rng.uniform(*self.side)
+        gain = float(np.clip(rng.normal(*GAIN), 0.15, 0.85))
+        offset = float(np.clip(rng.normal(*OFFSET), 0.0, 0.3))
+        light = Lighting("percentile", torch.tensor([[gain, offset]]))
+        surface = Surface(torch.zeros(4, 2), found.shape, (found.height_mm / 1e3, found.width_mm / 1e3), light)
+        points = surface.canonical(64)[1].float() / 63 - 0.5
+        angle, squeeze = np.deg2rad(rng.normal(0, 3)), np.cos(rng.uniform(-0.6, 0.6))
+        turn = torch.tensor([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], dtype=torch.float32)
+        points = points * torch.tensor([squeeze, 1.0], dtype=torch.float32) @ turn.T * side
+        reach = side * 0.6
+        centre = torch.tensor([rng.uniform(reach, self.size[0] - reach), rng.uniform(reach, self.size[1] - reach)])
+        quad = (points + centre).float()
+        return Surface(quad, found.shape, surface.size_m, light, 0, f"sign{number}", number, found.name)
+
+
+def _outline(surface: Surface) -> Tensor:
+    """(P, 2) image points of the border of the sign's mask."""
+    from perception.geometry.homography import apply_homography
+
+    from .surfaces import surface_matrices
+
+    mask = surface.canonical(64)[0]
+    rows, columns = mask.nonzero().unbind(1)
+    points = torch.stack([columns, rows], -1).float()
+    return apply_homography(surface_matrices([surface], 64), points[None])[0]
+
+
+@DATASETS.register_module()
+class SignTableScenes:
+    """Photos or simulated pictures with boxes in a COCO file and surfaces in a REAP table.
+
+    Rows of the table and annotations are joined by ``file_name`` and ``object_id`` = annotation ``id``.
+
+    Args:
+        data_root: Folder of the dataset.
+        ann_file: COCO file below it.
+        table: REAP table below it.
+        image_dir: Folder of the images below it.
+        method: Lighting method to use.
+        min_side: Signs with a smaller size in pixels carry no patch.
+        limit: First images only; 0 takes all.
+
+    Raises:
+        InputError: A file is wrong, or no sign can be attacked.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        ann_file: str,
+        table: str,
+        image_dir: str = "",
+        method: str = "percentile",
+        min_side: float = 16.0,
+        limit: int = 0,
+    ) -> None:
+        import json
+
+        root = Path(data_root)
+        self.root = root / image_dir
+        try:
+            content = json.loads((root / ann_file).read_text(encoding="utf-8"))
+            names = {int(entry["id"]): str(entry["name"]) for entry in content["categories"]}
+            self.images = {int(entry["id"]): str(entry["file_name"]) for entry in content["images"]}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(root / ann_file, "", "a COCO file", f"{type(error).__name__}: {error}") from error
+        self.class_names = tuple(names[key] for key in sorted(names))
+        self.truth: dict[int, list[tuple[list[float], int, str]]] = {key: [] for key in self.images}
+        for entry in content.get("annotations", ()):
+            x, y, w, h = (float(value) for value in entry["bbox"])
+            label = self.class_names.index(names[int(entry["category_id"])])
+            self.truth[int(entry["image_id"])].append(([x, y, x + w, y + h], label, str(entry["id"])))
+        self.rows = {(row.filename, row.object_id): row for row in read_table(root / table)}
+        self.method, self.min_side = method, min_side
+        keys = [key for key in sorted(self.images) if self._surfaces(key)]
+        self.keys = keys[:limit] if limit else keys
+        if not self.keys:
+            raise InputError(root / table, "", f"signs of at least {min_side:g} px", "none")
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def _surfaces(self, key: int) -> list[Surface]:
+        found = []
+        for instance, (_, _, object_id) in enumerate(self.truth[key]):
+            row = self.rows.get((self.images[key], object_id))
+            if row is not None and row.label in CLASS_NAMES and self.method in {*row.lights, "none"}:
+                surface = row.surface(self.method, instance)
+                if surface.size_px >= self.min_side:
+                    found.append(surface)
+        return found
+
+    def __getitem__(self, index: int) -> AttackSample:
+        key = self.keys[index]
+        path = self.root / self.images[key]
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if image is None:
+            raise InputError(path, "", "an image", "a damaged file" if path.exists() else "nothing")
+        array = np.ascontiguousarray(image[..., ::-1])
+        boxes = np.array([box for box, _, _ in self.truth[key]], np.float32).reshape(-1, 4)
+        labels = np.array([label for _, label, _ in self.truth[key]], np.int64)
+        size = (array.shape[1], array.shape[0])
+        truth = Boxes2D("front", size, boxes, np.ones(len(boxes)), labels, self.class_names)
+        name = self.images[key]
+        return AttackSample(name, array, truth, name.split("/")[0], tuple(self._surfaces(key)))
+
+
+@DATASETS.register_module()
+class SimulatedRoads:
+    """Simulated roads with true lanes and a rectangle on the road ahead of the vehicle.
+
+    Args:
+        count: Number of samples.
+        seed: First seed; from 900,000 on held out from training.
+        size: (width, height) of the images.
+        preset: Weather and daylight.
+        ahead: Distance of the middle of the rectangle in metres.
+        lateral: Its offset to the left in metres.
+        size_m: Its length and width in metres.
+    """
+
+    def __init__(
+        self,
+        count: int = 4,
+        seed: int = 900_000,
+        size: tuple[int, int] = (640, 360),
+        preset: str = "day",
+        ahead: float = 10.0,
+        lateral: float = 0.0,
+        size_m: tuple[float, float] = (6.0, 3.0),
+    ) -> None:
+        self.count, self.seed, self.preset = count, seed, preset
+        self.size = (int(size[0]), int(size[1]))
+        self.corners, self.size_m = road_corners(ahead, lateral, size_m), (float(size_m[0]), float(size_m[1]))
+        self._made: dict[int, AttackSample] = {}
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> AttackSample:
+        if not 0 <= index < self.count:
+            raise IndexError(index)
+        if index not in self._made:
+            from perception.sim import render_lane_sample
+
+            sample = render_lane_sample(self.seed + index, self.preset, self.size)
+            lanes: Lanes2D = sample.lanes
+            surface = place(self.corners, self.size_m, sample.camera, surface_id="road")
+            if surface is None:
+                raise PerceptionError(f"simulated road {self.seed + index}: the rectangle is not in the picture")
+            name = f"road_{self.seed + index:07d}"
+            self._made[index] = AttackSample(name, sample.image, lanes, name, (surface,))
+        return self._made[index]

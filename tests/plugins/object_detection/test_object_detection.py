@@ -1,0 +1,181 @@
+"""The bridge: COCO files, letter-boxing, mmdet configs and checkpoints as stages, and the attack target."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from perception.attack import AttackSample
+from perception.engine.config import load_config
+from perception.errors import InputError, PerceptionError
+from perception.plugins.object_detection import components  # noqa: F401 - registers
+from perception.plugins.object_detection.attack_target import ObjectDetectionTarget
+from perception.plugins.object_detection.dataset import CocoBoxes, read_coco
+from perception.plugins.object_detection.letterbox import letterbox, letterbox_tensor, to_image
+from perception.plugins.object_detection.mmdet_config import from_mmdet
+from perception.plugins.object_detection.stage import ObjectDetectionStage
+from perception.structures import Boxes2D
+
+SMALL = {
+    "type": "FCOS",
+    "backbone": {"type": "ResNet", "depth": 18, "base_channels": 8, "out_indices": (1, 2)},
+    "neck": {"type": "FPN", "in_channels": [16, 32], "out_channels": 16, "num_outs": 2},
+    "bbox_head": {
+        "type": "FCOSHead",
+        "num_classes": 2,
+        "in_channels": 16,
+        "feat_channels": 16,
+        "stacked_convs": 1,
+        "strides": [8, 16],
+        "regress_ranges": ((-1, 64), (64, 1e8)),
+        "norm_cfg": {"type": "GN", "num_groups": 4},
+    },
+    "test_cfg": {
+        "nms_pre": 50,
+        "min_bbox_size": 0,
+        "score_thr": 0.0,
+        "nms": {"type": "nms", "iou_threshold": 0.6},
+        "max_per_img": 9,
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def mmdet_files(tmp_path_factory) -> tuple[Path, Path]:
+    """A config in mmdet's own form and a checkpoint with the keys of its detector."""
+    folder = tmp_path_factory.mktemp("mmdet")
+    before = {"type": "DetDataPreprocessor", "mean": [100.0] * 3, "std": [50.0] * 3, "bgr_to_rgb": True}
+    model = {**SMALL, "data_preprocessor": before}
+    steps = [{"type": "Resize", "scale": (96, 60), "keep_ratio": True}]
+    path = folder / "fcos.py"
+    path.write_text(f"model = {model!r}\ntest_pipeline = {steps!r}\n")
+    stage = ObjectDetectionStage(path, class_names=("a", "b"))
+    torch.save({"state_dict": stage.model.detector.state_dict()}, folder / "fcos.pth")
+    return path, folder / "fcos.pth"
+
+
+def test_an_mmdet_config_and_checkpoint_become_a_stage(mmdet_files):
+    config, checkpoint = mmdet_files
+    stage = ObjectDetectionStage(config, checkpoint, score=0.0, class_names=("a", "b"))
+    assert stage.model.input_size == (96, 64)  # rounded up to 32
+    assert (stage.model.order, stage.model.mean) == ("rgb", (100.0,) * 3)
+    found = stage.detect(np.random.default_rng(0).integers(0, 255, (120, 160, 3), dtype=np.uint8))
+    assert isinstance(found, Boxes2D)
+    assert 0 < len(found) <= 9
+    assert found.image_size == (160, 120)
+    assert found.boxes[:, 2].max() <= 160 and (np.diff(found.scores) <= 0).all()
+
+
+def test_wrong_class_names_and_configs_are_named(mmdet_files, tmp_path):
+    with pytest.raises(InputError, match="num_classes"):
+        ObjectDetectionStage(mmdet_files[0], class_names=("a", "b", "c"))
+    with pytest.raises(InputError, match="with a model"):
+        from_mmdet(Config({}))
+
+
+def test_letterbox_keeps_the_aspect_and_takes_boxes_back():
+    image = np.full((50, 100, 3), 200, np.uint8)
+    inputs, placed = letterbox(image, (64, 64))
+    assert placed.resized == (64, 32)
+    assert inputs[:, :32].min() == 200 and inputs[:, 32:].max() == 114
+    assert to_image(np.array([[0, 0, 64, 64]]), placed).tolist() == [[0, 0, 100, 50]]
+    images = torch.full((1, 3, 50, 100), 200.0, requires_grad=True)
+    tensor, _ = letterbox_tensor(images, (64, 64))
+    assert torch.allclose(tensor[0].detach(), torch.from_numpy(inputs))
+    tensor.sum().backward()
+    assert float(images.grad.abs().min()) > 0
+
+
+def _coco(folder: Path, **changes) -> Path:
+    content = {
+        "images": [{"id": 7, "file_name": "a.png", "width": 40, "height": 30}],
+        "annotations": [{"id": 1, "image_id": 7, "category_id": 3, "bbox": [1, 2, 10, 20]}],
+        "categories": [{"id": 3, "name": "stop"}, {"id": 1, "name": "yield"}],
+    }
+    path = folder / "boxes.json"
+    path.write_text(json.dumps({**content, **changes}))
+    return path
+
+
+def test_reading_coco(tmp_path):
+    records, names = read_coco(_coco(tmp_path))
+    assert names == ("yield", "stop")
+    assert records[0]["boxes"].tolist() == [[1, 2, 11, 22]]
+    assert records[0]["labels"].tolist() == [1]
+    assert read_coco(_coco(tmp_path), ["stop"])[0][0]["labels"].tolist() == [0]
+    assert len(read_coco(_coco(tmp_path), ["yield"])[0][0]["labels"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"annotations": [{"image_id": 7, "category_id": 3, "bbox": [0, 0, float("nan"), 1]}]}, "annotation 0"),
+        ({"annotations": [{"image_id": 8, "category_id": 3, "bbox": [0, 0, 1, 1]}]}, "annotation 0"),
+        ({"images": [{"id": 7}]}, "image 7|file_name"),
+        ({"categories": 5}, "categories"),
+    ],
+)
+def test_wrong_coco_files_name_the_record(tmp_path, changes, words):
+    with pytest.raises(InputError, match=words):
+        read_coco(_coco(tmp_path, **changes))
+
+
+def test_images_that_do_not_fit_their_annotations(tmp_path):
+    _coco(tmp_path)
+    dataset = CocoBoxes(str(tmp_path), "boxes.json", (64, 64))
+    with pytest.raises(InputError, match="nothing"):
+        dataset[0]
+    (tmp_path / "a.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match="damaged"):
+        dataset[0]
+    _coco(tmp_path, images=[{"id": 7, "file_name": "../a.png", "width": 40, "height": 30}])
+    with pytest.raises(InputError, match="leads out"):
+        CocoBoxes(str(tmp_path), "boxes.json", (64, 64))[0]
+
+
+def test_the_shipped_tiny_sign_detector_is_small():
+    config = load_config("object_detection/signs_tiny_sim.py")
+    from perception.registry import MODELS
+
+    with torch.device("meta"):
+        model = MODELS.build(config.model)
+    assert 0.5e6 < sum(parameter.numel() for parameter in model.parameters()) <= 3e6
+
+
+@pytest.fixture(scope="module")
+def target(mmdet_files) -> ObjectDetectionTarget:
+    stage = ObjectDetectionStage(*mmdet_files, class_names=("a", "b"))
+    return ObjectDetectionTarget(stage.model, wanted="b")
+
+
+def _sample() -> AttackSample:
+    image = np.random.default_rng(1).integers(0, 255, (64, 96, 3), dtype=np.uint8)
+    return AttackSample("one", image, Boxes2D("front", (96, 64), [[10, 10, 50, 50]], [1.0], [0], ("a", "b")))
+
+
+@pytest.mark.parametrize("goal", ["hide", "misclassify", "appear"])
+def test_every_goal_has_a_gradient_and_leaves_the_victim_alone(target, goal):
+    sample = _sample()
+    images = (torch.from_numpy(sample.image).permute(2, 0, 1)[None].float() / 255).requires_grad_()
+    before = {key: value.clone() for key, value in target.model.state_dict().items()}
+    state, mode = torch.get_rng_state(), target.model.training
+    loss = target.loss(images, [sample], goal)
+    (grad,) = torch.autograd.grad(loss.sum(), images)
+    assert loss.shape == (1,) and bool(grad.isfinite().all()) and float(grad.abs().max()) > 0
+    assert all(torch.equal(value, before[key]) for key, value in target.model.state_dict().items())
+    assert torch.equal(state, torch.get_rng_state()) and target.model.training == mode
+    with pytest.raises(PerceptionError, match="not supported"):
+        target.loss(images, [sample], "shift")
+
+
+def test_instance_scores_need_class_and_overlap(target):
+    sample = _sample()
+    boxes = [[10, 10, 50, 49], [11, 10, 50, 50], [60, 60, 70, 64]]
+    found = Boxes2D("front", (96, 64), boxes, [0.9, 0.8, 0.7], [1, 0, 0], ("a", "b"))
+    assert target.instance_scores(found, sample).tolist() == pytest.approx([0.8])
+    assert target.task_metric([found], [sample])["AP50"] == pytest.approx(1.0)
