@@ -106,7 +106,14 @@ def segmentation_loss(logits: Tensor, classes: Tensor, weights: Tensor | None = 
 
 
 def occupancy_loss(
-    logits: Tensor, occupied: Tensor, mask: Tensor, positive: float = 1.0, alpha: float = 0.85, edge: float = 1.0
+    logits: Tensor,
+    occupied: Tensor,
+    mask: Tensor,
+    positive: float = 1.0,
+    alpha: float = 0.85,
+    edge: float = 1.0,
+    moving: Tensor | None = None,
+    moving_weight: float = 0.0,
 ) -> dict[str, Tensor]:
     """Binary cross-entropy, soft IoU and MSSCE of predicted occupancy over the cells that were seen.
 
@@ -117,17 +124,23 @@ def occupancy_loss(
         positive: Weight of occupied cells in the cross-entropy.
         alpha: See `mssce`.
         edge: Weight of the MSSCE term.
+        moving: The same shape: cells that an object in motion covers.
+        moving_weight: How much more those count in the cross-entropy, and weight of a soft IoU in them alone.
 
     Returns:
-        ``loss_occupancy``, ``loss_occupancy_iou`` and ``loss_occupancy_edges``.
+        ``loss_occupancy``, ``loss_occupancy_iou``, ``loss_occupancy_edges`` and, with a weight, ``loss_moving_iou``.
     """
     weight = logits.new_tensor(positive)
     cross = F.binary_cross_entropy_with_logits(logits, occupied, pos_weight=weight, reduction="none")
     probability = logits.sigmoid()
     # what is outside the mask counts as agreement, so that the border of the mask makes no edge
     shown = torch.where(mask.bool(), probability, occupied)
-    return {
-        "loss_occupancy": masked_mean(cross, mask),
+    counted, terms = mask, {}
+    if moving is not None and moving_weight:
+        counted = mask * (1 + moving_weight * moving)
+        terms["loss_moving_iou"] = 0.1 * moving_weight * soft_iou(probability, occupied, mask * moving, epsilon=1.0)
+    return terms | {
+        "loss_occupancy": masked_mean(cross, counted),
         "loss_occupancy_iou": soft_iou(probability, occupied, mask, epsilon=1.0),
         "loss_occupancy_edges": edge * mssce(shown, occupied, alpha, mask=mask),
     }

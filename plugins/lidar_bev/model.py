@@ -29,6 +29,7 @@ class ParallelPerception(BaseModel):
         positive: Weight of occupied cells.
         alpha: Weight of maps against their edges, see `loss.mssce`.
         edge: Weight of the MSSCE term.
+        moving_weight: Weight of cells that objects in motion cover, see `loss.occupancy_loss`.
         channels_last: Memory layout of weights and maps, faster for narrow networks on CPUs; rounding differs.
         data_preprocessor: mmengine data preprocessor; the default moves data to the device.
 
@@ -44,6 +45,7 @@ class ParallelPerception(BaseModel):
         positive: float = 1.0,
         alpha: float = 0.85,
         edge: float = 1.0,
+        moving_weight: float = 0.0,
         channels_last: bool = False,
         data_preprocessor: dict | None = None,
     ) -> None:
@@ -53,7 +55,7 @@ class ParallelPerception(BaseModel):
         self.pyrnet = None if segmentation is None else MODELS.build(dict(segmentation))
         self.autonet = None if evolution is None else MODELS.build(dict(evolution))
         self.class_weights = None if class_weights is None else torch.tensor(list(class_weights), device="cpu")
-        self.positive, self.alpha, self.edge = positive, alpha, edge
+        self.positive, self.alpha, self.edge, self.moving_weight = positive, alpha, edge, moving_weight
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.to(memory_format=self.memory_format)
 
@@ -107,11 +109,12 @@ class ParallelPerception(BaseModel):
             terms |= segmentation_loss(logits, classes, weights)
         logits = outputs.get("evolution")
         if logits is not None:
-            future, mask = (
+            future, mask, moving = (
                 torch.stack([sample[name] for sample in samples])[:, : logits.shape[1]].to(logits)
-                for name in ("future", "mask")
+                for name in ("future", "mask", "moving")
             )
-            terms |= occupancy_loss(logits, future, mask, self.positive, self.alpha, self.edge)
+            weights = (self.positive, self.alpha, self.edge)
+            terms |= occupancy_loss(logits, future, mask, *weights, moving, self.moving_weight)
         return terms
 
     def predict(self, outputs: Mapping[str, Tensor], samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

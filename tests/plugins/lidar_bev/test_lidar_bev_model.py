@@ -39,7 +39,13 @@ def sample(seed: int = 0) -> dict[str, torch.Tensor]:
     occupied = torch.rand(16, 16, generator=generator) < 0.3
     future = torch.stack([occupied, occupied.roll(1, 0)]).to(torch.uint8)
     classes = torch.where(occupied, 1, 0)
-    maps = {"classes": classes, "future": future, "mask": torch.ones_like(future), "last": occupied}
+    maps = {
+        "classes": classes,
+        "future": future,
+        "mask": torch.ones_like(future),
+        "moving": future * 0,
+        "last": occupied,
+    }
     return {"inputs": torch.stack([occupied.float()] * 3), **maps}
 
 

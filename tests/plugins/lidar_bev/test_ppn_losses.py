@@ -80,5 +80,13 @@ def test_occupancy_loss_sees_the_mask_only():
     hidden[..., 3] += 7  # two cells from the mask, beyond the reach of an edge
     for name, value in occupancy_loss(logits, truth, mask).items():
         assert torch.equal(value, occupancy_loss(hidden, truth, mask)[name]), name
+    moving = torch.zeros_like(truth)
+    moving[:, :, 1, 1] = 1
+    heavy = occupancy_loss(logits, truth, mask, moving=moving, moving_weight=10.0)
+    one = torch.nn.functional.softplus(-logits[:, :, 1, 1]).mean()
+    assert (
+        "loss_moving_iou" in heavy
+        and (heavy["loss_occupancy"] - one).abs() < (occupancy_loss(logits, truth, mask)["loss_occupancy"] - one).abs()
+    ), "nearer to the cell that counts more"
     right = occupancy_loss((truth - 0.5) * 40, truth, mask)
     assert sum(right.values()).item() < 1e-4
