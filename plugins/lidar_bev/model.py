@@ -113,8 +113,8 @@ class ParallelPerception(BaseModel):
                 torch.stack([sample[name] for sample in samples])[:, : logits.shape[1]].to(logits)
                 for name in ("future", "mask", "moving")
             )
-            weights = (self.positive, self.alpha, self.edge)
-            terms |= occupancy_loss(logits, future, mask, *weights, moving, self.moving_weight)
+            factors = (self.positive, self.alpha, self.edge)
+            terms |= occupancy_loss(logits, future, mask, *factors, moving, self.moving_weight)
         return terms
 
     def predict(self, outputs: Mapping[str, Tensor], samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
