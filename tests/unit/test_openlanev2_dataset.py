@@ -24,6 +24,7 @@ from perception.datasets.openlanev2.index import build_index
 from perception.datasets.openlanev2.tool import OpenLaneV2Tool
 from perception.engine.datasets import examine
 from perception.errors import InputError, PerceptionError, UnknownNameError
+from perception.geometry.polyline import resample
 from perception.metrics.openlanev2 import TRACKS, evaluate_paths
 from perception.metrics.openlanev2.records import Place
 from perception.structures import LaneSegments
@@ -262,6 +263,10 @@ def test_lists_do_not_leave_their_folder(tmp_path):
         OpenLaneV2(root / "data_dict_bad.json")
 
 
+LEGEND = 30
+"""Rows at the top whose words have the colours of lanes."""
+
+
 def has(image: np.ndarray, color: tuple[int, int, int]) -> bool:
     return bool((np.abs(image.astype(int) - color).sum(2) < 12).any())
 
@@ -277,9 +282,16 @@ def test_drawings_tell_hits_from_errors(tree, tmp_path, track):
     predicted = read_block(PLACE, block, track, predicted=True)
     for root in (None, tree):
         picture = draw_frame(frame, predicted, root=root)
-        assert has(picture, HIT) and has(picture, WRONG) and has(picture, MISSED)
+        assert all(has(picture[LEGEND:], color) for color in (HIT, WRONG, MISSED))
         x, y = VIEW.pixels(np.array([[20.0, 0, 0]]))[0].round().astype(int)
         assert has(picture[y - 2 : y + 3, x - 2 : x + 3], HIT), "the lane ahead was found"
+    thinned = frame.annotation.to_block(predicted=True)
+    for lane in thinned[key]:
+        for name in ("points", "centerline", "left_laneline", "right_laneline"):
+            if name in lane:
+                lane[name] = resample(np.array(lane[name]), 11 if track == "centerline" else 10).tolist()
+    picture = draw_frame(frame, read_block(PLACE, thinned, track, predicted=True))[LEGEND:]
+    assert has(picture, HIT) and not has(picture, WRONG) and not has(picture, MISSED), "as models predict them"
     truth = draw_frame(frame)
     assert not has(truth, WRONG) and not has(truth, MISSED)
     assert main(["data", "draw", "openlanev2", str(tree), "--count", "2", "--out", str(tmp_path)]) == 0

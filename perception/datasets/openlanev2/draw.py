@@ -15,6 +15,7 @@ from perception.datasets.openlanev2.names import REGION
 from perception.errors import InputError
 from perception.metrics.openlanev2.distances import box_distances, lane_distances
 from perception.metrics.openlanev2.matching import match
+from perception.metrics.openlanev2.records import prepare
 from perception.metrics.openlanev2.scene import ATTRIBUTES, LANE_SEGMENT, Scene
 from perception.metrics.openlanev2.scoring import BOX_THRESHOLD
 from perception.structures import Camera
@@ -97,7 +98,8 @@ def _compared(
     shown = scene.lane_scores >= least
     if truth is None:
         return _lines(predicted, shown, WRONG), _boxes(scene, WRONG)
-    matched = match(lane_distances(truth.scene, scene), scene.lane_scores, (MATCH_DISTANCE,)).matched[0]
+    ready = prepare(truth.scene)  # distances are between vertices, so both sides need about as many
+    matched = match(lane_distances(ready, scene), scene.lane_scores, (MATCH_DISTANCE,)).matched[0]
     found = match(
         box_distances(truth.scene.boxes, scene.boxes),
         scene.box_scores,
