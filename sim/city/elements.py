@@ -182,6 +182,8 @@ def _light(
     along = np.array([np.cos(heading), np.sin(heading)])
     green = (abs(np.cos(heading)) > np.sqrt(0.5)) == bool(phase)
     attribute = 2 if green else (1 if rng.random() < 0.8 else 3)
+    if rng.random() < 0.05:
+        attribute = 0  # out of order: nobody can tell
     ahead = _across(lanes, group)
     foot = _stand(ground, spot + right * 1.3 + ahead)
     reach = float(np.linalg.norm(outer.right[-1] - inner.left[-1])) + 1.0

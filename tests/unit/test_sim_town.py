@@ -14,6 +14,11 @@ from perception.geometry.transforms import invert_pose
 from perception.sim import Category, LidarConfig, TownConfig, TownDrive, make_town
 from perception.sim.city import truth_objects as objects
 from perception.sim.city.actors import PEDESTRIAN
+from perception.sim.city.elements import Furniture, put_up_elements
+from perception.sim.city.faces import SHAPES
+from perception.sim.city.layout import make_plan
+from perception.sim.city.model import GroundMap
+from perception.sim.city.network import make_lanes
 from perception.sim.city.sensors.rigs import make_rig, mount
 from perception.sim.city.terrain import place
 from perception.sim.city.truth import Region, lane_segments
@@ -89,8 +94,25 @@ def test_elements_rule_the_lanes_they_hang_over(town):
     kinds = {town.elements[element].kind for element in ruled}
     assert kinds <= {"light", "sign"} and bool(ruled) == any(lane.intersection >= 0 for lane in town.lanes)
     for element in town.elements:
-        assert (element.attribute > 0) == (element.id in ruled) and 0 <= element.attribute <= 12
+        says = element.kind == "light" or element.attribute > 0
+        assert says == (element.id in ruled) and 0 <= element.attribute <= 12
         assert (town.static_instance == element.instance).any()
+
+
+def test_all_attributes_and_all_shapes_of_signs_occur():
+    flat = GroundMap(np.array([-300.0, -300.0]), 1.0, np.zeros((1, 1, 3)), np.zeros((1, 1)), 600.0, np.zeros((2, 2)))
+    attributes, shapes = set(), set()
+    for seed in range(8):
+        rng, config, parts = np.random.default_rng(seed), TownConfig(signs=1.0), Furniture()
+        plan = make_plan(rng, config)
+        put_up_elements(rng, config, plan, make_lanes(plan), flat, parts)
+        attributes |= {element.attribute for element in parts.elements}
+        shapes |= {element.shape for element in parts.elements if element.kind == "sign"}
+        for element in parts.elements:
+            if element.kind == "sign" and not element.attribute:
+                height, width = (np.linalg.norm(element.corners[k] - element.corners[0]) for k in (3, 1))
+                assert (height, width) == pytest.approx(SHAPES[element.shape][:2])
+    assert attributes == set(range(13)) and shapes == set(SHAPES) and len(SHAPES) == 11
 
 
 def test_poses_equal_the_integrated_motion():
