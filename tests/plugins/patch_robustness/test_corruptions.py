@@ -12,6 +12,7 @@ from perception.structures import Calibration, Frame
 from perception.structures.frame import PointCloud
 
 X, Y = np.meshgrid(np.arange(96), np.arange(64))
+MATRIX = np.array([[80, 0, 48], [0, 80, 32], [0, 0, 1]])
 IMAGE = np.stack([X * 2, Y * 3, 128 + 40 * np.sin(X / 3)], -1).astype(np.uint8)
 
 
@@ -23,7 +24,7 @@ def test_images_get_worse_with_severity(kind):
 
 
 def _frame() -> Frame:
-    cameras = {name: Camera(name, 96, 64, [[80, 0, 48], [0, 80, 32], [0, 0, 1]]) for name in ("front", "left")}
+    cameras = {name: Camera(name, 96, 64, MATRIX, ego_from_camera=np.eye(4)) for name in ("front", "left")}
     points = np.random.default_rng(0).normal(size=(1000, 3))
     return Frame(
         timestamp_ns=123,
