@@ -1,4 +1,4 @@
-"""Both networks with 0.8 M parameters for CPUs, 128 x 128 cells of 0.8 m, trained on simulated towns.
+"""Both networks with 0.5 M parameters for CPUs, 128 x 128 cells of 0.8 m, trained on simulated towns.
 
 The data: ``perception simulate data/lidar_sim --format nuscenes --scenes 20 --frames 60 --option key_every=1``.
 """
@@ -17,14 +17,13 @@ window = dict(
 )
 channels = 8 + 5
 widths = (8, 16, 32, 48, 64)
-wide = (24, 32, 48, 64, 96)
 
 model = dict(
     type="ParallelPerception",
     segmentation=dict(type="PyramidNet", frames=channels, widths=widths, outputs=4, head="logits"),
-    evolution=dict(type="AutoencoderNet", frames=channels, widths=wide, outputs=4, head="logits", skip=True),
+    evolution=dict(type="AutoencoderNet", frames=channels, widths=widths, outputs=4, head="logits", skip=True),
     class_weights=(0.5, 1.0, 3.0, 4.0),
-    moving_weight=8.0,
+    moving_weight=10.0,
     channels_last=True,
 )
 
