@@ -12,6 +12,7 @@ PLUGIN = PluginSpec(
     configs=tuple(
         f"lidar_bev/ppn_{name}.py" for name in ("tiny_sim", "full", "published", "published_segnet", "published_recnet")
     ),
+    weights=("ppn_tiny_sim.safetensors",),
     bench=("perception.plugins.lidar_bev.bench",),
     parity={"ppn_crowd": "perception.plugins.lidar_bev.parity:run"},
 )
