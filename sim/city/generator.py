@@ -20,6 +20,7 @@ from perception.sim.city.oval import furnish_oval, make_oval_lanes, make_oval_pl
 from perception.sim.city.pedestrians import make_crowd, make_walkers
 from perception.sim.city.people import people_pool
 from perception.sim.city.traffic import CALM, RACING, make_ego, make_vehicles
+from perception.sim.world.builder import SceneConfig
 from perception.sim.world.look import random_light
 from perception.sim.world.mesh import Mesh, merge
 
@@ -52,9 +53,7 @@ def make_town(seed: int, preset: str = "random", *, seconds: float = 20.0, confi
         for lane in lanes
     )
     areas = tuple(replace(area, polygon=lifted(ground, area.polygon)) for area in areas)
-    night = bool(rngs[3].random() < weather.night)
-    wet = float(rngs[3].uniform(0.4, 1.0)) if rngs[3].random() < weather.wet else 0.0
-    fog = float(np.exp(rngs[3].uniform(np.log(0.0003), np.log(0.006)))) if rngs[3].random() < weather.fog else 0.0002
+    night, wet, fog = _weather(rngs[3], weather)
     light = random_light(rngs[3], night, fog)
     parts = Furniture()
     if oval:
@@ -104,3 +103,11 @@ def _populate(
         tables.append(make_crowd(rng, config.crowd, ground, ego.positions[:, :2], base, ahead))
     actors = join(tables)
     return replace(actors, instance=np.arange(first, first + len(actors), dtype=np.int32))
+
+
+def _weather(rng: np.random.Generator, odds: SceneConfig) -> tuple[bool, float, float]:
+    """Whether it is night, how wet the ground is, and the extinction of the air in 1/m."""
+    night = bool(rng.random() < odds.night)
+    wet = float(rng.uniform(0.4, 1.0)) if rng.random() < odds.wet else 0.0
+    fog = float(np.exp(rng.uniform(np.log(0.0003), np.log(0.006)))) if rng.random() < odds.fog else 0.0002
+    return night, wet, fog
