@@ -47,7 +47,7 @@ class CrowdModel(BaseModel):
     stride = 2
     multiple = 16
     halo = 0
-    tile = 1536
+    tile = 1280
 
     def __init__(
         self, loss: dict | None = None, peak_threshold: float = 0.35, data_preprocessor: dict | None = None

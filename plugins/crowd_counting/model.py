@@ -176,7 +176,7 @@ class MSFANetQNRF(_Published):
     """
 
     halo = 768
-    tile = 1792
+    tile = 1664
 
     def __init__(
         self,
