@@ -21,6 +21,7 @@ PLUGIN = PluginSpec(
         "crowd_counting/m_segnet_qnrf.py",
         "crowd_counting/m_sfanet_jhu.py",
     ),
+    weights=("crowd_light_sim.safetensors",),
     capabilities=frozenset({"DifferentiableFromImage"}),
     bench=("perception.plugins.crowd_counting.bench",),
     parity={"ppn_crowd": "perception.plugins.crowd_counting.parity:run"},

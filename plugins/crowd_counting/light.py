@@ -32,7 +32,7 @@ def conv(inside: int, outside: int, kernel: int, stride: int = 1, dilation: int 
 
 @MODELS.register_module()
 class CrowdLight(CrowdModel):
-    """Dual-path counting network of 0.2 M parameters with an output stride of 4.
+    """Dual-path counting network of 0.13 M parameters with an output stride of 4.
 
     The idea of M-SFANet in small: features of several strides are merged step by step; one path gives attention, the
     other density, and attention gates the density's features. Context comes from dilated convolutions instead of

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from perception.cli import main
+from perception.engine.checkpoint import load_weights
 from perception.errors import InputError, PerceptionError
 from perception.plugins.crowd_counting import components  # noqa: F401
 from perception.plugins.crowd_counting.blocks import ASPP
@@ -117,3 +119,17 @@ def test_unused_batch_norm_of_published_checkpoints_is_accepted():
     keys = set(build("M_SegNet").state_dict())
     assert {"conv_out.bn.weight", "conv_out.bn.running_mean"} <= keys
     assert not any(".bn." in key for key in build("M_SegNet_UCF_QNRF").state_dict())
+
+
+@pytest.mark.parametrize(("wrapper", "prefix"), [("model", "module."), ("model_state_dict", "")])
+def test_published_files_convert(tmp_path, capsys, wrapper, prefix):
+    model = build("M_SegNet")
+    state = {f"{prefix}{key}": value for key, value in model.state_dict().items() if "num_batches" not in key}
+    torch.save({wrapper: state, "epoch": 3, "mae": 6.8}, tmp_path / "published.pth")
+    out = tmp_path / "ours.safetensors"
+    assert main(["convert", str(tmp_path / "published.pth"), "--plugin", "crowd_counting", "--out", str(out)]) == 0
+    assert "crowd_counting/m_segnet_sh" in capsys.readouterr().out
+    copy = build("M_SegNet")
+    torch.nn.init.zeros_(copy.conv_out.conv.weight)
+    load_weights(copy, out)
+    torch.testing.assert_close(copy.conv_out.conv.weight, model.conv_out.conv.weight)
