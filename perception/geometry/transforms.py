@@ -43,7 +43,8 @@ def quaternion_to_matrix(xyzw: np.ndarray) -> np.ndarray:
         PerceptionError: A number is not finite, or the norm is 0.
     """
     xyzw = np.asarray(xyzw, dtype=np.float64)
-    if not np.isfinite(xyzw).all() or (np.linalg.norm(xyzw, axis=-1) < 1e-9).any():
+    norm = np.linalg.norm(xyzw, axis=-1)
+    if not np.isfinite(norm).all() or (norm < 1e-9).any():
         raise PerceptionError(f"quaternion: expected finite numbers of a norm above 0, found {xyzw.tolist()}")
     return Rotation.from_quat(xyzw).as_matrix()
 

@@ -41,5 +41,6 @@ def _reason(node: Node, info: DriveInfo, slots: Mapping[str, str]) -> str:
     if needs.lidar and not info.lidars:
         return "the drive has no point clouds"
     if needs.pose and not info.has_pose:
-        return "the drive has no ego poses"
+        hint = " (LiDAR odometry: pip install 'perception-stack[drives]')" if info.lidars else ""
+        return f"the drive has no ego poses{hint}"
     return ""

@@ -30,7 +30,8 @@ from perception.sinks.base import Sink, resume_all
 from perception.sinks.report import write_report_html
 from perception.sinks.storage import dump_json, storage_errors, write_file
 from perception.sinks.table import SINK_TABLE
-from perception.sources import DriveSource, open_drive
+from perception.sources import DriveSource, open_drive, with_odometry
+from perception.sources.odometry import odometry_available
 from perception.structures import Fault, Frame
 
 __all__ = ["RunOptions", "StrictStop", "frames_from", "run_drive"]
@@ -120,7 +121,7 @@ def run_drive(
         if previous.finished and (out / "report.json").exists():
             print(f"{out}: this run is complete; --overwrite runs it again", file=stream)
             return json.loads((out / "report.json").read_bytes())
-    with (open_source or _opener(options))(drive) as source:
+    with (open_source or _opener(options, graph))(drive) as source:
         run = _Run(source, out, pipeline, graph, stages, options, stream)
         run.check()
         with storage_errors(out):
@@ -342,10 +343,16 @@ def _previous(out: Path, state: RunState, options: RunOptions) -> RunState | Non
     return None
 
 
-def _opener(options: RunOptions) -> Callable[[str], DriveSource]:
+def _opener(options: RunOptions, graph: Graph) -> Callable[[str], DriveSource]:
+    needs_pose = any(node.stage.needs.pose for node in graph.nodes)
+
     def open_source(uri: str) -> DriveSource:
         span = options.start, options.end, options.every
-        return open_drive(uri, options.mapping, options.calib, *span, options.trust, options.follow)
+        source = open_drive(uri, options.mapping, options.calib, *span, options.trust, options.follow)
+        wanted = needs_pose and options.mapping is None and options.follow is None
+        if wanted and not source.info.has_pose and source.info.lidars and odometry_available():
+            return with_odometry(source)
+        return source
 
     return open_source
 

@@ -30,6 +30,7 @@ __all__ = [
     "open_drive",
     "source_for",
     "split_part",
+    "with_odometry",
 ]
 
 _BUILT_IN = (
@@ -138,7 +139,19 @@ def open_drive(
     elif mapping is not None and not isinstance(mapping, DriveMapping):
         mapping = DriveMapping.from_dict(mapping)
     cameras = load_cameras(calib) if isinstance(calib, (str, Path)) else calib or {}
-    return source(path, DriveOptions(mapping, cameras, start, end, every, trust, part, follow))
+    drive = source(path, DriveOptions(mapping, cameras, start, end, every, trust, part, follow))
+    return with_odometry(drive) if mapping is not None and mapping.pose == "lidar" else drive
+
+
+def with_odometry(drive: DriveSource) -> DriveSource:
+    """The drive with ego poses computed from its clouds; closes it when that is not possible."""
+    from perception.sources.odometry import LidarOdometrySource
+
+    try:
+        return LidarOdometrySource(drive)
+    except BaseException:
+        drive.close()
+        raise
 
 
 def _classes() -> list[type[DriveSource]]:

@@ -42,21 +42,24 @@ def decode_cloud(message: Any, payload: bytes | np.ndarray, stamp_ns: int, senso
     missing = [axis for axis in "xyz" if axis not in names]
     if missing:
         raise MessageError(f"expected the fields x, y and z, found {', '.join(names) or 'none'}")
-    points = np.stack([table[axis].astype(np.float32) for axis in "xyz"], axis=1)
+    points = np.empty((len(table), 3), np.float32)
+    for column, axis in enumerate("xyz"):
+        points[:, column] = table[axis]
     if hasattr(message, "pose"):
         points = _moved(points, message.pose)
-    finite = np.isfinite(points).all(axis=1)
+    clean = bool(np.isfinite(points).all())
+    finite: Any = slice(None) if clean else np.isfinite(points).all(axis=1)
     fields: dict[str, np.ndarray] = {}
     for name in names:
         if name in "xyz" or table[name].ndim != 1:
             continue
         column = table[name][finite]
-        native = column.astype(column.dtype.newbyteorder("="))
+        native = np.array(column, dtype=column.dtype.newbyteorder("="))  # contiguous, and free of the message
         if name in TIME_FIELDS and "time" not in fields:
             fields["time"] = relative_seconds(native, stamp_ns)
         else:
             fields.setdefault(field_name(name), native)
-    return PointCloud(points[finite], fields, stamp_ns, sensor), int(len(points) - finite.sum())
+    return PointCloud(points[finite], fields, stamp_ns, sensor), 0 if clean else int(len(points) - finite.sum())
 
 
 def field_name(name: str) -> str:

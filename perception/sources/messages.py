@@ -204,7 +204,7 @@ def result_of(message: Any) -> Result:
     """Json of our truth and prediction channels -> the result it describes."""
     try:
         return result_from_dict(message)
-    except (PerceptionError, ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
+    except (PerceptionError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise MessageError(f"expected a {RESULT_SCHEMA} record, found {error}") from error
 
 

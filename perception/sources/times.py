@@ -94,7 +94,7 @@ def read_times(path: Path, files: list[Path]) -> tuple[list[Path], list[int]]:
             raise InputError(path, "", f"{len(files)} times, one for each file", str(len(times)))
         return files, times
     known = {file.name: file for file in files}
-    outside = next((row[0] for row in rows if row[0] not in known and Path(row[0]).name != row[0]), None)
+    outside = next((r[0] for r in rows if r[0] not in known and (Path(r[0]).name != r[0] or "\0" in r[0])), None)
     if outside is not None:
         raise InputError(path, "", "names of files in the same folder", repr(outside))
     return [known.get(row[0], path.parent / row[0]) for row in rows], times
