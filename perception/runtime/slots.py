@@ -59,6 +59,7 @@ def assign_cameras(
 
     Raises:
         UnknownNameError: A slot has no camera, or a chosen slot or camera does not exist; suggests close matches.
+        PerceptionError: The drive has no cameras at all.
     """
     chosen = dict(chosen or {})
     slots = (*needs.slots, *needs.optional_slots)
@@ -72,6 +73,8 @@ def assign_cameras(
     if len(cameras) == 1 and len(needs.slots) == 1:
         assigned.setdefault(needs.slots[0], cameras[0])
     for slot in needs.slots:
+        if slot not in assigned and not cameras:
+            raise PerceptionError(f"stage {stage!r} needs a camera for slot {slot!r}, and the drive has none")
         if slot not in assigned:
             raise UnknownNameError(f"camera for slot {slot!r} of stage {stage!r}", slot, cameras)
     return assigned
