@@ -246,13 +246,19 @@ class SimulatedRoads:
         if not 0 <= index < self.count:
             raise IndexError(index)
         if index not in self._made:
-            from perception.sim import render_lane_sample
-
-            sample = render_lane_sample(self.seed + index, self.preset, self.size)
-            lanes: Lanes2D = sample.lanes
-            surface = place(self.corners, self.size_m, sample.camera, surface_id="road")
-            if surface is None:
-                raise PerceptionError(f"simulated road {self.seed + index}: the rectangle is not in the picture")
-            name = f"road_{self.seed + index:07d}"
-            self._made[index] = AttackSample(name, sample.image, lanes, name, (surface,))
+            self._made[index] = self._make(index)
         return self._made[index]
+
+    def _make(self, index: int) -> AttackSample:
+        """The sample of the first seed, in steps of ``count``, whose picture shows the rectangle."""
+        from perception.sim import render_lane_sample
+
+        for attempt in range(5):
+            seed = self.seed + index + attempt * self.count
+            sample = render_lane_sample(seed, self.preset, self.size)
+            surface = place(self.corners, self.size_m, sample.camera, surface_id="road")
+            if surface is not None and surface.size_px >= 8:
+                lanes: Lanes2D = sample.lanes
+                name = f"road_{seed:07d}"
+                return AttackSample(name, sample.image, lanes, name, (surface,))
+        raise PerceptionError(f"simulated road {self.seed + index}: the rectangle is in none of five pictures")
