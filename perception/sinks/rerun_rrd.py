@@ -37,6 +37,7 @@ class RerunSink(PartsSink):
     the world, ``bev/<stage>/<layer>``, ``density/<stage>`` and ``graph/<stage>`` pictures and graphs of their own,
     ``count/<stage>`` how much was found and ``faults`` a text log. Timelines: ``drive`` (time stamps of the frames, to
     the nanosecond) and ``frame``. A stage that fails is cleared; a killed part can be opened up to its last flush.
+    rerun-sdk 0.41 keeps some 1.5 MB of every part it has written until the process ends: 15 MB in 1,000 frames.
 
     Args:
         out: Folder of the run.
