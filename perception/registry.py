@@ -4,6 +4,8 @@ mmengine resolves ``perception.<Name>`` by importing this module, so it stays li
 prefix them with the method (``GANetHead``, not ``Head``).
 """
 
+from typing import Any
+
 from mmengine import registry as _mm
 
 __all__ = ["DATASETS", "HOOKS", "METRICS", "MODELS", "SINKS", "SOURCES", "STAGES", "TRANSFORMS"]
@@ -11,8 +13,16 @@ __all__ = ["DATASETS", "HOOKS", "METRICS", "MODELS", "SINKS", "SOURCES", "STAGES
 SCOPE = "perception"
 
 
+class _Registry(_mm.Registry):
+    """Builds in our scope, whatever the process's default one is: others, mmdet for one, set it to theirs."""
+
+    def build(self, cfg: Any, *args: Any, **kwargs: Any) -> Any:
+        with _mm.DefaultScope.overwrite_default_scope(SCOPE):
+            return super().build(cfg, *args, **kwargs)
+
+
 def _child(parent: _mm.Registry) -> _mm.Registry:
-    return _mm.Registry(parent.name, parent=parent, scope=SCOPE)
+    return _Registry(parent.name, parent=parent, scope=SCOPE)
 
 
 DATASETS = _child(_mm.DATASETS)
@@ -20,9 +30,9 @@ HOOKS = _child(_mm.HOOKS)
 METRICS = _child(_mm.METRICS)
 MODELS = _child(_mm.MODELS)
 TRANSFORMS = _child(_mm.TRANSFORMS)
-STAGES = _mm.Registry("stage", scope=SCOPE)
-SOURCES = _mm.Registry("source", scope=SCOPE)
-SINKS = _mm.Registry("sink", scope=SCOPE)
+STAGES = _Registry("stage", scope=SCOPE)
+SOURCES = _Registry("source", scope=SCOPE)
+SINKS = _Registry("sink", scope=SCOPE)
 
 # The rest of a Runner looks its parts up in our scope too, and would warn if a registry had no child there.
 _OTHERS = [

@@ -226,6 +226,7 @@ def test_predictions_have_the_documented_channels(predictions: dict[str, list[tu
         "/perception/crowd/density_map": "perception.Result",
         "/perception/crowd/annotations": "foxglove.ImageAnnotations",
         "/perception/segments/lane_segments": "perception.Result",
+        "/perception/segments/annotations": "foxglove.ImageAnnotations",
         "/perception/segments/scene": "foxglove.SceneUpdate",
         "/perception/graph/lane_graph": "perception.Result",
         "/perception/graph/annotations": "foxglove.ImageAnnotations",
