@@ -48,7 +48,7 @@ train_dataloader = dict(
     persistent_workers=True,
     drop_last=True,
     sampler=dict(type="DefaultSampler", shuffle=True),
-    collate_fn=dict(type="lane_collate"),
+    collate_fn=dict(type="stack_samples"),
     dataset=dict(
         type="CULaneDataset",
         data_root=data_root,
@@ -62,7 +62,7 @@ val_dataloader = dict(
     batch_size=8,
     num_workers=0,
     sampler=dict(type="DefaultSampler", shuffle=False),
-    collate_fn=dict(type="lane_collate"),
+    collate_fn=dict(type="stack_samples"),
     dataset=dict(type="CULaneDataset", data_root=data_root, list_file="list/val.txt", pipeline=test_pipeline),
 )
 val_evaluator = dict(type="LaneF1Metric")

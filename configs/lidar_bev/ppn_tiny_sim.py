@@ -32,7 +32,7 @@ train_dataloader = dict(
     num_workers=0,
     drop_last=True,
     sampler=dict(type="DefaultSampler", shuffle=True),
-    collate_fn=dict(type="lidar_collate"),
+    collate_fn=dict(type="stack_samples"),
     dataset=dict(
         type="LidarBevDataset", data_root=data_root, window=window, stride=3, part="train", flip=True, cache=".ppn"
     ),
@@ -41,7 +41,7 @@ val_dataloader = dict(
     batch_size=4,
     num_workers=0,
     sampler=dict(type="DefaultSampler", shuffle=False),
-    collate_fn=dict(type="lidar_collate"),
+    collate_fn=dict(type="stack_samples"),
     dataset=dict(type="LidarBevDataset", data_root=data_root, window=window, stride=4, part="val", cache=".ppn"),
 )
 val_evaluator = dict(type="LidarBevMetric")
@@ -49,7 +49,7 @@ test_dataloader = dict(
     batch_size=4,
     num_workers=0,
     sampler=dict(type="DefaultSampler", shuffle=False),
-    collate_fn=dict(type="lidar_collate"),
+    collate_fn=dict(type="stack_samples"),
     dataset=dict(type="LidarBevDataset", data_root=data_root + "_test", window=window, stride=3, cache=".ppn"),
 )
 test_evaluator = dict(type="LidarBevMetric")

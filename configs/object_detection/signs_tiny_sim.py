@@ -58,7 +58,7 @@ train_dataloader = dict(
     persistent_workers=True,
     drop_last=True,
     sampler=dict(type="DefaultSampler", shuffle=True),
-    collate_fn=dict(type="detection_collate"),
+    collate_fn=dict(type="stack_samples"),
     dataset=dict(
         type="CocoBoxes",
         data_root=data_root,
@@ -76,7 +76,7 @@ val_dataloader = dict(
     batch_size=4,
     num_workers=0,
     sampler=dict(type="DefaultSampler", shuffle=False),
-    collate_fn=dict(type="detection_collate"),
+    collate_fn=dict(type="stack_samples"),
     dataset=dict(
         type="CocoBoxes",
         data_root=data_root,

@@ -134,6 +134,14 @@ def weights_meta(path: str | Path) -> dict[str, Any]:
         raise InputError(path, "header", "a safetensors file", str(error)) from error
 
 
+def describe_weights(path: Path | None) -> dict[str, Any]:
+    """Name, hash and origin of a stage's weights, for the report of a run; empty without weights."""
+    if path is None:
+        return {}
+    origin = weights_meta(path).get("trained_on", "published checkpoint")
+    return {"weights": path.name, "weights_sha256": file_sha256(path), "trained_on": origin}
+
+
 def file_sha256(path: str | Path) -> str:
     """Hex digest of a file."""
     digest = hashlib.sha256()

@@ -15,7 +15,7 @@ import torch
 from mmengine import registry as mm_registry
 from mmengine.config import Config
 
-from perception.engine import hooks, loop, optim, results  # noqa: F401 - registers them
+from perception.engine import collate, hooks, loop, optim, results  # noqa: F401 - registers them
 from perception.engine.run_info import datasets_of
 from perception.errors import PerceptionError, UnknownNameError
 from perception.registry import DATASETS

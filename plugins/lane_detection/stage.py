@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from perception.engine.checkpoint import file_sha256, find_weights, load_weights, weights_meta
+from perception.engine.checkpoint import describe_weights, find_weights, load_weights
 from perception.engine.config import load_config
 from perception.errors import PerceptionError
 from perception.registry import MODELS, STAGES
@@ -104,8 +104,4 @@ class LaneDetectionStage(Stage):
             "model": f"GANet {self.config_name}",
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
         }
-        if self.weights is not None:
-            described["weights"] = self.weights.name
-            described["weights_sha256"] = file_sha256(self.weights)
-            described["trained_on"] = weights_meta(self.weights).get("trained_on", "published checkpoint")
-        return described
+        return described | describe_weights(self.weights)

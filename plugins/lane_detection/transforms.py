@@ -13,7 +13,6 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 import torch
-from mmengine.registry import FUNCTIONS
 
 from perception.errors import PerceptionError
 from perception.registry import TRANSFORMS
@@ -181,12 +180,3 @@ class PackLanes:
         """Return ``inputs`` (3, H, W) float32 tensor and ``data_samples``."""
         data = {key: sample[key] for key in self.keys if key in sample} | sample.get("targets", {})
         return {"inputs": torch.from_numpy(sample["inputs"]), "data_samples": data}
-
-
-@FUNCTIONS.register_module()
-def lane_collate(batch: Sequence[Sample]) -> Sample:
-    """Stack the inputs of packed samples to (B, 3, H, W); what goes along stays a list."""
-    return {
-        "inputs": torch.stack([sample["inputs"] for sample in batch]),
-        "data_samples": [sample["data_samples"] for sample in batch],
-    }

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.registry import FUNCTIONS
 from torch.utils.data import Dataset
 
 from perception.errors import InputError, PerceptionError
@@ -207,10 +206,3 @@ def _of_part(drives: Sequence[str], part: str) -> list[str]:
     drives = sorted(drives)
     val = [uri for i, uri in enumerate(drives) if i % 10 == 9] or drives[-1:]
     return list(drives) if part == "all" else val if part == "val" else [uri for uri in drives if uri not in val]
-
-
-@FUNCTIONS.register_module()
-def lidar_collate(batch: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Stack ``inputs`` and keep ``data_samples`` as a list, a dict a window."""
-    samples = [sample["data_samples"] for sample in batch]
-    return {"inputs": torch.stack([sample["inputs"] for sample in batch]), "data_samples": samples}

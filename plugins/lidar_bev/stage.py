@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from perception.engine.checkpoint import file_sha256, find_weights, load_weights, weights_meta
+from perception.engine.checkpoint import describe_weights, find_weights, load_weights
 from perception.engine.config import load_config
 from perception.errors import PerceptionError
 from perception.ops.ray_visibility import visible_cells
@@ -119,8 +119,4 @@ class LidarBevStage(Stage):
         """Model, size, origin of the weights and where the branches run."""
         described: dict[str, Any] = {"model": f"PPN {self.config_name}", "parameters": self.parameters}
         described["placement"] = self.branches.placement
-        if self.weights is not None:
-            described["weights"] = self.weights.name
-            described["weights_sha256"] = file_sha256(self.weights)
-            described["trained_on"] = weights_meta(self.weights).get("trained_on", "published checkpoint")
-        return described
+        return described | describe_weights(self.weights)

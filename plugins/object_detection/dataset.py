@@ -10,15 +10,14 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from mmengine.registry import FUNCTIONS
 from torch.utils.data import Dataset
 
-from perception.errors import InputError, PerceptionError
+from perception.errors import InputError
 from perception.registry import DATASETS
 
 from .letterbox import letterbox
 
-__all__ = ["CocoBoxes", "detection_collate", "read_coco"]
+__all__ = ["CocoBoxes", "read_coco"]
 
 
 def read_coco(path: str | Path, class_names: Sequence[str] = ()) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
@@ -195,17 +194,3 @@ class CocoBoxes(Dataset):
             gain, offset = 1 + rng.uniform(-1, 1) * self.brightness, rng.uniform(-1, 1) * self.brightness * 64
             image = np.clip(image.astype(np.float32) * gain + offset, 0, 255).astype(np.uint8)
         return np.ascontiguousarray(image), boxes.astype(np.float32)
-
-
-@FUNCTIONS.register_module()
-def detection_collate(batch: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Stack inputs of one size, keep samples as a list.
-
-    Raises:
-        PerceptionError: The inputs have several sizes.
-    """
-    shapes = {tuple(sample["inputs"].shape) for sample in batch}
-    if len(shapes) != 1:
-        raise PerceptionError(f"batch: expected inputs of one size, found {sorted(shapes)}")
-    inputs = torch.stack([sample["inputs"] for sample in batch])
-    return {"inputs": inputs, "data_samples": [sample["data_samples"] for sample in batch]}

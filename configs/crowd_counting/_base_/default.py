@@ -1,17 +1,9 @@
 """What all crowd counting configs share."""
 
-default_scope = "perception"
+_base_ = ["../../_base_/default.py"]
+
 custom_imports = dict(imports=["perception.plugins.crowd_counting.components"], allow_failed_imports=False)
-log_processor = dict(window_size=50)
-default_hooks = dict(
-    timer=dict(type="IterTimerHook"),
-    logger=dict(type="LoggerHook", interval=50),
-    param_scheduler=dict(type="ParamSchedulerHook"),
-    checkpoint=dict(type="CheckpointHook", interval=1, max_keep_ckpts=2, save_best="crowd/MAE", rule="less"),
-    sampler_seed=dict(type="DistSamplerSeedHook"),
-)
-randomness = dict(seed=0)
-env_cfg = dict(mp_cfg=dict(mp_start_method="fork", opencv_num_threads=1))
+default_hooks = dict(checkpoint=dict(save_best="crowd/MAE", rule="less"))
 val_evaluator = dict(type="CrowdMetric")
 val_cfg = dict()
 tiny_data = "perception.plugins.crowd_counting.tiny_data:write"

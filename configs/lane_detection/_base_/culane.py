@@ -28,14 +28,14 @@ train_dataloader = dict(
     num_workers=4,
     persistent_workers=True,
     sampler=dict(type="DefaultSampler", shuffle=True),
-    collate_fn=dict(type="lane_collate"),
+    collate_fn=dict(type="stack_samples"),
     dataset=dict(list_file="list/train.txt", pipeline=train_pipeline, targets=targets, **dataset),
 )
 val_dataloader = dict(
     batch_size=8,
     num_workers=2,
     sampler=dict(type="DefaultSampler", shuffle=False),
-    collate_fn=dict(type="lane_collate"),
+    collate_fn=dict(type="stack_samples"),
     dataset=dict(list_file="list/test.txt", pipeline=test_pipeline, **dataset),
 )
 val_evaluator = dict(type="LaneF1Metric")

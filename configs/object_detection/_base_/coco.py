@@ -23,7 +23,7 @@ train_dataloader = dict(
     num_workers=2,
     persistent_workers=True,
     sampler=dict(type="DefaultSampler", shuffle=True),
-    collate_fn=dict(type="detection_collate"),
+    collate_fn=dict(type="stack_samples"),
     dataset=dict(
         type="CocoBoxes",
         data_root=data_root,
@@ -40,7 +40,7 @@ val_dataloader = dict(
     num_workers=2,
     persistent_workers=True,
     sampler=dict(type="DefaultSampler", shuffle=False),
-    collate_fn=dict(type="detection_collate"),
+    collate_fn=dict(type="stack_samples"),
     dataset=dict(
         type="CocoBoxes",
         data_root=data_root,

@@ -1,17 +1,8 @@
 """What all detection configs share."""
 
-default_scope = "perception"
+_base_ = ["../../_base_/default.py"]
+
 custom_imports = dict(imports=["perception.plugins.object_detection.components"], allow_failed_imports=False)
-log_processor = dict(window_size=50)
-default_hooks = dict(
-    timer=dict(type="IterTimerHook"),
-    logger=dict(type="LoggerHook", interval=50),
-    param_scheduler=dict(type="ParamSchedulerHook"),
-    checkpoint=dict(type="CheckpointHook", interval=1, max_keep_ckpts=2),
-    sampler_seed=dict(type="DistSamplerSeedHook"),
-)
-randomness = dict(seed=0)
-env_cfg = dict(mp_cfg=dict(mp_start_method="fork", opencv_num_threads=1))
 val_evaluator = dict(type="BoxMetric")
 val_cfg = dict()
 tiny_data = "perception.plugins.object_detection.tiny_data:write"

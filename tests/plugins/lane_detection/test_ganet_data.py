@@ -9,12 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
+from perception.engine.collate import stack_samples
 from perception.errors import InputError, PerceptionError
 from perception.plugins.lane_detection.augment import CHANGES, LaneAppearance, LaneWarp, view_matrix, warp_points
 from perception.plugins.lane_detection.dataset import CULaneDataset, TuSimpleDataset
 from perception.plugins.lane_detection.metric import LaneF1Metric, TuSimpleMetric
 from perception.plugins.lane_detection.published_augment import GANetAugment, LaneFlip
-from perception.plugins.lane_detection.transforms import LaneCrop, LaneNormalize, LaneResize, lane_collate
+from perception.plugins.lane_detection.transforms import LaneCrop, LaneNormalize, LaneResize
 
 PACK = [{"type": "LaneNormalize", "mean": (0, 0, 0), "std": (1, 1, 1)}, {"type": "PackLanes"}]
 
@@ -181,6 +182,6 @@ def test_collate_keeps_samples_apart():
     import torch
 
     items = [{"inputs": torch.zeros(3, 4, 5), "data_samples": {"crop": (0, 0, i, i)}} for i in range(3)]
-    batch = lane_collate(items)
+    batch = stack_samples(items)
     assert batch["inputs"].shape == (3, 3, 4, 5)
     assert [sample["crop"][2] for sample in batch["data_samples"]] == [0, 1, 2]

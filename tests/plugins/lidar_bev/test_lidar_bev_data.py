@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from perception.engine.collate import stack_samples
 from perception.errors import InputError, PerceptionError
 from perception.geometry import GridSpec
 from perception.plugins.lidar_bev import tiny_data
-from perception.plugins.lidar_bev.dataset import LidarBevDataset, drive_windows, lidar_collate
+from perception.plugins.lidar_bev.dataset import LidarBevDataset, drive_windows
 from perception.plugins.lidar_bev.ground import level_from_ego
 from perception.plugins.lidar_bev.sweeps import (
     GROUND,
@@ -158,7 +159,7 @@ def test_dataset_parts_cache_and_flips(scenes: Path):
     torch.manual_seed(0)
     seen = {flipped[0]["data_samples"]["classes"].numpy().tobytes() for _ in range(20)}
     assert len(flipped) == 3 and len(seen) == 4
-    batch = lidar_collate([train[0], train[1]])
+    batch = stack_samples([train[0], train[1]])
     assert batch["inputs"].shape[0] == len(batch["data_samples"]) == 2
     damaged = next((scenes / ".cache").rglob("*.npz"))
     damaged.write_bytes(b"PK")
