@@ -78,7 +78,10 @@ def run(args: argparse.Namespace) -> int:
 def _look(drive: Any, frames: list[Any], info: DriveInfo) -> _Findings:
     from perception.runtime.runnable import verdicts
 
-    return _Findings(stream_gaps(drive.stream_times()), tuple(calibration_faults(drive, frames)), verdicts(info))
+    seen = {name for frame in frames for name in frame.images}
+    blind = [name for name, size in info.cameras.items() if size is None and name not in seen]
+    faults = tuple(calibration_faults(drive, frames))
+    return _Findings(stream_gaps(drive.stream_times()), faults, verdicts(info, blind=blind))
 
 
 def _write_strip(path: Path, strip: Any) -> None:

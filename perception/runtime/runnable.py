@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from perception.engine.config import load_config, packaged_configs
 from perception.errors import PerceptionError
@@ -19,7 +19,7 @@ def shipped_pipelines() -> list[str]:
     return [name for name in packaged_configs() if name.startswith("pipelines/")]
 
 
-def verdicts(info: DriveInfo, pipelines: Sequence[str] | None = None) -> dict[str, str]:
+def verdicts(info: DriveInfo, pipelines: Sequence[str] | None = None, blind: Collection[str] = ()) -> dict[str, str]:
     """Pipeline -> why it cannot run on a drive; an empty text when it can.
 
     A pipeline of which only some stages can run says so.
@@ -27,14 +27,15 @@ def verdicts(info: DriveInfo, pipelines: Sequence[str] | None = None) -> dict[st
     Args:
         info: What the drive holds.
         pipelines: Configs to try; None tries all that ship.
+        blind: Cameras known to have no picture that can be read.
     """
-    return {name: _verdict(name, info) for name in (shipped_pipelines() if pipelines is None else pipelines)}
+    return {name: _verdict(name, info, blind) for name in (shipped_pipelines() if pipelines is None else pipelines)}
 
 
-def _verdict(name: str, info: DriveInfo) -> str:
+def _verdict(name: str, info: DriveInfo, blind: Collection[str]) -> str:
     try:
         graph = build_graph(parse_pipeline(load_config(name), name), "cpu")
-        reasons = obstacles(graph, info, graph.assign(tuple(info.cameras), None, info.yaws))
+        reasons = obstacles(graph, info, graph.assign(tuple(info.cameras), None, info.yaws), blind)
     except PerceptionError as error:
         return str(error).splitlines()[0]
     except Exception as error:  # a plugin of somebody else must not end the description of a drive

@@ -37,7 +37,8 @@ class RerunSink(PartsSink):
     the world, ``bev/<stage>/<layer>``, ``density/<stage>`` and ``graph/<stage>`` pictures and graphs of their own,
     ``count/<stage>`` how much was found and ``faults`` a text log. Timelines: ``drive`` (time stamps of the frames, to
     the nanosecond) and ``frame``. A stage that fails is cleared; a killed part can be opened up to its last flush.
-    rerun-sdk 0.41 keeps some 1.5 MB of every part it has written until the process ends: 15 MB in 1,000 frames.
+    Only the joined file has the blueprint. One stream writes all parts, because rerun-sdk 0.41 keeps the threads and
+    some memory of every stream and of every blueprint until the process ends.
 
     Args:
         out: Folder of the run.
@@ -70,9 +71,11 @@ class RerunSink(PartsSink):
         self._state = self._parts.state or fresh
 
     def _begin_part(self, path: Path) -> None:
+        if self._stream is None:
+            self._stream = _stream(self._state["recording"])
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._stream = _stream(path, self._state)
+            self._stream.save(path)
         self._stream.log("world", _rerun().ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
 
     def _write(self, frame: Frame, results: Mapping[str, AnyResult], faults: Sequence[Fault]) -> None:
@@ -98,10 +101,9 @@ class RerunSink(PartsSink):
                 stream.flush()
 
     def _end_part(self) -> dict[str, Any]:
-        stream, self._stream = self._stream, None
         with storage_errors(self.path):
-            stream.flush()
-            stream.disconnect()
+            self._stream.flush()
+            self._stream.disconnect()
         return self._state
 
     def _abandon_part(self) -> None:
@@ -114,7 +116,8 @@ class RerunSink(PartsSink):
         from rerun.chunk import RrdReader
 
         with storage_errors(target):
-            stream = _stream(target, self._parts.state)
+            stream, self._stream = self._stream or _stream(self._parts.state["recording"]), None
+            stream.save(target, default_blueprint=_blueprint(self._parts.state))
             for part in parts:
                 stream.send_chunks(RrdReader(str(part)).stream())
             stream.flush()
@@ -159,12 +162,10 @@ def _rerun() -> Any:
     return rerun
 
 
-def _stream(path: Path, state: Mapping[str, Any]) -> Any:
-    rr = _rerun()
-    stream = rr.RecordingStream(_APPLICATION, recording_id=state["recording"], send_properties=False)
+def _stream(recording: str) -> Any:
+    stream = _rerun().RecordingStream(_APPLICATION, recording_id=recording, send_properties=False)
     stream.set_log_time_enabled(False)
     stream.set_log_tick_enabled(False)
-    stream.save(path, default_blueprint=_blueprint(state))
     return stream
 
 

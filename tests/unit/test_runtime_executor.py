@@ -103,6 +103,14 @@ def test_missing_needs_are_known_before_the_start_and_recorded_on_each_frame(nee
     assert "the drive has no" in reasons["a"]
 
 
+def test_a_camera_without_pictures_is_an_obstacle():
+    built = graph(stage("a"), stage("b", inputs=["a"]))
+    info, slots = ToySource(1).info, built.assign(["front"])
+    assert obstacles(built, info, slots, blind=["rear"]) == {}
+    reasons = obstacles(built, info, slots, blind=["front"])
+    assert reasons == {"a": "no picture of camera 'front' can be read", "b": "its input 'a' cannot run"}
+
+
 def test_wrong_kind_of_result_and_failing_warmup_are_faults():
     built = graph(stage("a", warmup_error="no kernel"))
     built.nodes[0].stage.kind = "boxes_2d"
