@@ -10,6 +10,7 @@ from typing import Any
 from perception.datasets.openlanev2.annotation import Annotation, from_result, read_block
 from perception.datasets.openlanev2.submission import write_submission
 from perception.errors import PerceptionError
+from perception.metrics.openlanev2.pickles import plain, read_pickle
 from perception.metrics.openlanev2.records import Place
 from perception.registry import SINKS
 from perception.sinks.parts_sink import PartsSink
@@ -107,6 +108,16 @@ class OpenLaneV2Sink(PartsSink):
     def _predictions(self, parts: Sequence[Path]) -> Iterator[tuple[str, Annotation]]:
         (empty,) = [from_result(kind("ego")) for kind in _TYPES if self._state["kind"] == kind.KIND]
         for part in parts:
-            for name, block in json.loads(part.read_bytes()):
+            for name, block in _frames_of(part):
                 place = Place(part, name)
                 yield name, empty if block is None else read_block(place, block, empty.track, predicted=True)
+
+
+def _frames_of(part: Path) -> list[tuple[str, Any]]:
+    """Names and predictions of a part: a list, or the submission of a run that was complete and is continued."""
+    data = part.read_bytes()
+    if data.startswith(b"["):
+        return list(json.loads(data))
+    content = json.loads(data) if part.suffix == ".json" else plain(read_pickle(part, trust=True))  # our own file
+    named = ((name if isinstance(name, str) else "/".join(name), frame) for name, frame in content["results"].items())
+    return [(name, frame["predictions"]) for name, frame in named]

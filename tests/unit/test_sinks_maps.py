@@ -18,7 +18,7 @@ from perception.sinks.lanelet2 import Lanelet2Sink
 from perception.sinks.openlanev2_results import OpenLaneV2Sink
 from perception.sinks.world import Earth, world_items
 from perception.structures import Fault, LaneGraph, Provenance
-from tests.fixtures.all_results import START_NS, frame, results, write
+from tests.fixtures.all_results import START_NS, feed, frame, results, write
 
 
 def test_geodetic_inverts_ecef_and_earth_metres_are_metres():
@@ -105,6 +105,23 @@ def test_submissions_read_back_frame_by_frame(tmp_path, form):
     assert np.allclose(block["topology_lclc"], expected["topology_lclc"])
     for got, want in zip(block["lane_centerline"], expected["lane_centerline"], strict=True):
         assert np.allclose(got["points"], want["points"]) and got["confidence"] == pytest.approx(want["confidence"])
+
+
+@pytest.mark.parametrize("form", ["json", "pkl"])
+def test_a_submission_that_was_complete_is_continued(tmp_path, form):
+    whole, again = (OpenLaneV2Sink(tmp_path / name / "run", form=form, part_frames=5) for name in ("whole", "again"))
+    whole.out.mkdir(parents=True)
+    again.out.mkdir(parents=True)
+    write(whole, 12)
+    write(again, 7)
+    more = OpenLaneV2Sink(again.out, form=form, part_frames=5)
+    assert more.resume() == 7
+    with more:
+        feed([more], 7, 12)
+    first, second = (list(read_submission(sink.path, trust=True)) for sink in (whole, more))
+    assert [name for name, _ in first] == [name for name, _ in second] and len(second) == 12
+    for (_, want), (_, got) in zip(first, second, strict=True):
+        assert json.dumps(got.to_block(predicted=True)) == json.dumps(want.to_block(predicted=True))
 
 
 def test_submissions_name_frames_of_the_dataset_and_count_failed_ones(tmp_path):

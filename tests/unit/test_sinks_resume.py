@@ -229,7 +229,7 @@ def test_an_aborted_run_can_be_watched_and_continued(tmp_path: Path, undisturbed
     assert contents(tmp_path) == contents(undisturbed)
 
 
-def test_a_complete_run_resumes_at_its_end_and_can_be_longer(tmp_path: Path) -> None:
+def test_a_complete_run_resumes_at_its_end_and_can_be_longer(tmp_path: Path, undisturbed: Path) -> None:
     sinks = make_sinks(tmp_path)
     for sink in sinks:
         sink.open()
@@ -242,6 +242,9 @@ def test_a_complete_run_resumes_at_its_end_and_can_be_longer(tmp_path: Path) -> 
     assert len(read_json_lines(tmp_path / "timings.jsonl")) == FRAMES
     times = [time for time, _ in decoded(tmp_path / "overlay.mp4")]
     assert len(times) == FRAMES and times == sorted(times)
+    names = ("openlanev2.json", "lanes.geojson", "map.osm")
+    longer, whole = contents(tmp_path), contents(undisturbed)
+    assert all(longer[name] == whole[name] for name in ("recording.rrd", "parquet", *names))
 
 
 def test_a_complete_run_can_be_cut_back(tmp_path: Path, undisturbed: Path) -> None:
