@@ -2,6 +2,6 @@
 
 from perception.engine import lookahead
 
-from . import augment, dataset, light, loss, metric, model, stage, transforms
+from . import augment, dataset, light, loss, metric, model, own_data, stage, transforms
 
-__all__ = ["augment", "dataset", "light", "lookahead", "loss", "metric", "model", "stage", "transforms"]
+__all__ = ["augment", "dataset", "light", "lookahead", "loss", "metric", "model", "own_data", "stage", "transforms"]

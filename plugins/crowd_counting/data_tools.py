@@ -14,7 +14,6 @@ from perception.errors import InputError, PerceptionError
 from .dataset import (
     CrowdDataset,
     JHUCrowdDataset,
-    OwnPointsDataset,
     QNRFDataset,
     Record,
     ShanghaiTechDataset,
@@ -23,6 +22,7 @@ from .dataset import (
 )
 from .density import neighbour_distances
 from .images import read_image
+from .own_data import OwnPointsDataset
 
 CLOSE = 1.0
 """Heads closer than this many pixels are probably one head that was marked twice."""
