@@ -1,15 +1,13 @@
 """Named, seeded settings of random scenes.
 
-Seeds from :data:`HELD_OUT_SEED` on are never used for training: they are for scores in model cards.
+Seeds from :data:`perception.held_out.HELD_OUT_SEED` on are never used for training: they are for scores in model cards.
 """
 
 from __future__ import annotations
 
 from perception.errors import UnknownNameError
+from perception.held_out import HELD_OUT_SEED as HELD_OUT_SEED
 from perception.sim.world.builder import SceneConfig
-
-HELD_OUT_SEED = 900_000
-"""First seed kept for evaluation."""
 
 TRAINING_SIZES = ((480, 270), (512, 288), (480, 360), (560, 202), (640, 360))
 """Image sizes drawn when none is given: 16:9, 4:3 and the wide format of CULane."""

@@ -41,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the files and name each one; returns 0."""
-    from perception.sim.writers import Request, writer
+    from perception.held_out import note_seeds
+    from perception.sim.writers import FORMATS, Request, writer
 
     options, bar = {}, _Bar()
     for text in args.option:
@@ -57,8 +58,12 @@ def run(args: argparse.Namespace) -> int:
         args.out, args.scenes, args.frames, args.seed, args.preset, args.size, args.fps, args.workers, args.world,
         args.rig, args.lidar, options, bar.update,
     )  # fmt: skip
+    last = FORMATS[args.format].last_seed(request)
     try:
         for line in writer(args.format)(request):
+            if last is not None and args.format != "sheet":
+                note_seeds(args.out, args.seed, last, format=args.format, preset=args.preset)
+                last = None
             print(line, flush=True)
     finally:
         bar.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,12 +15,17 @@ from perception.engine.defaults import explain_build_errors, resolve_data
 from perception.engine.evaluate import score_samples, with_test_parts
 from perception.engine.seeding import seed_all
 from perception.engine.train import TrainOptions, common
-from perception.errors import PerceptionError, UnknownNameError
+from perception.errors import InputError, PerceptionError, UnknownNameError
 from perception.registry import DATASETS
-from perception.structures import Result
+from perception.sources import drives_in, open_drive
+from perception.structures import Frame, Result
+from perception.viz import BevView, bev_picture, cloud_from_above, cloud_in_picture, draw_result
 from perception.viz.draw import banner, fit, grid
 
-__all__ = ["Browsable", "browse_samples", "worst_samples"]
+__all__ = ["Browsable", "browse_drives", "browse_samples", "worst_samples"]
+
+_PLANE = BevView((-30.0, 30.0), (-48.0, 48.0), 5.0)
+"""What is seen from above of frames without pictures."""
 
 
 class Browsable(Protocol):
@@ -42,7 +48,14 @@ class Browsable(Protocol):
         ...
 
 
-def browse_samples(config: Config, part: str = "train", count: int = 12, seed: int = 0) -> np.ndarray:
+def browse_samples(
+    config: Config,
+    part: str = "train",
+    count: int = 12,
+    seed: int = 0,
+    stored_only: bool = False,
+    width: int = 1920,
+) -> np.ndarray:
     """Contact sheet of samples with their truth: on the left as stored, beside it as the network sees them.
 
     Args:
@@ -50,6 +63,8 @@ def browse_samples(config: Config, part: str = "train", count: int = 12, seed: i
         part: ``train``, ``val`` or ``test``.
         count: Samples, drawn evenly over the dataset.
         seed: Of the augmentation.
+        stored_only: Leave out what the network sees.
+        width: Of the sheet, pixels.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -58,12 +73,66 @@ def browse_samples(config: Config, part: str = "train", count: int = 12, seed: i
     tiles = []
     for index in np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int).tolist():
         seed_all(seed, index)
-        for image, truth in (dataset.picture(index), dataset.augmented(index)):
+        for image, truth in [dataset.picture(index)] + ([] if stored_only else [dataset.augmented(index)]):
             drawn = truth.draw(image)
             tiles.append(
                 banner(fit(drawn, 480, round(480 * drawn.shape[0] / drawn.shape[1])), [(f"{index}", (255,) * 3)])
             )
-    return grid(tiles, columns=4, width=1920)
+    return grid(tiles, columns=4, width=width)
+
+
+def browse_drives(paths: Sequence[str], count: int = 12, show: Sequence[str] = (), width: int = 1920) -> np.ndarray:
+    """Contact sheet of frames of recorded drives with what their files tell of truth.
+
+    Args:
+        paths: Drives, or folders of several (:func:`perception.sources.drives_in`).
+        count: Frames, spread evenly over the drives; one camera after another is shown, or the plane from above where
+            there is none.
+        show: Kinds of truth to draw, and ``cloud`` for LiDAR points in the picture; all when empty.
+        width: Of the sheet, pixels.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        InputError: No drive there, or it cannot be read.
+    """
+    uris = [uri for path in paths for uri in drives_in(path)][: max(count, 1)]
+    if not uris:
+        raise InputError(" ".join(paths), "", "a recorded drive", "none")
+    tiles: list[np.ndarray] = []
+    for number, drive in enumerate(uris):
+        wanted = (number + 1) * count // len(uris) - number * count // len(uris)
+        with open_drive(drive) as source:
+            frames = source.info.frames
+        with open_drive(drive, every=max(frames // wanted, 1)) as source:
+            for frame in islice(source, wanted):
+                tiles.append(_frame_with_truth(frame, len(tiles), show))
+    return grid(tiles, columns=4, width=width)
+
+
+def _frame_with_truth(frame: Frame, number: int, show: Sequence[str]) -> np.ndarray:
+    truth = {name: result for name, result in frame.truth.items() if not show or result.KIND in show}
+    poses = frame.calibration.sensors
+    points = [
+        cloud.points @ poses[name][:3, :3].T + poses[name][:3, 3]
+        for name, cloud in frame.clouds.items()
+        if name in poses and (not show or "cloud" in show)
+    ]
+    if not frame.images:
+        picture = bev_picture(next((r for r in truth.values() if r.frame_id == "ego"), None), _PLANE)
+        for ego in points:
+            picture = cloud_from_above(picture, ego, _PLANE)
+        return banner(picture, [(f"{frame.index}", (255,) * 3)])
+    name = list(frame.images)[number % len(frame.images)]
+    image, camera = frame.images[name], frame.calibration.cameras.get(name)
+    if camera is not None and camera.ego_from_camera is not None:
+        for ego in points:
+            image = cloud_in_picture(image, ego, camera)
+    for result in truth.values():
+        if result.frame_id in (name, "ego"):
+            image = draw_result(image, result, camera)
+    return banner(fit(image, 480, 300), [(f"{frame.index} {name}", (255,) * 3)])
 
 
 def worst_samples(

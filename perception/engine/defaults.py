@@ -18,9 +18,10 @@ from mmengine.config import Config
 from perception.engine import collate, hooks, loop, optim, results  # noqa: F401 - registers them
 from perception.engine.run_info import datasets_of
 from perception.errors import PerceptionError, UnknownNameError
+from perception.held_out import HELD_OUT_SEED, held_out_seeds
 from perception.registry import DATASETS
 
-__all__ = ["apply_engine", "check_keys", "data_path", "explain_build_errors", "resolve_data"]
+__all__ = ["apply_engine", "check_keys", "data_path", "explain_build_errors", "refuse_held_out", "resolve_data"]
 
 RUNNER_KEYS = {
     *("model", "work_dir", "train_dataloader", "val_dataloader", "test_dataloader", "train_cfg", "val_cfg", "test_cfg"),
@@ -113,6 +114,25 @@ def resolve_data(config: Config, parts: tuple[str, ...]) -> None:
             if not path.is_dir():
                 raise PerceptionError(_missing_data(config, part, dataset["type"], str(written), path))
             dataset["data_root"] = str(path)
+
+
+def refuse_held_out(config: Config) -> None:
+    """Keep held-out worlds of the simulator out of training, unless the config says ``allow_held_out = True``.
+
+    Args:
+        config: Whose training data has full paths.
+
+    Raises:
+        PerceptionError: Training data was made of held-out seeds.
+    """
+    if config.get("allow_held_out"):
+        return
+    for dataset in datasets_of(config.train_dataloader.get("dataset")):
+        for first, last in held_out_seeds(dataset["data_root"]) if "data_root" in dataset else ():
+            raise PerceptionError(
+                f"{dataset['data_root']}: made of the seeds {first} to {last}, which are held out from training; "
+                f"simulate with seeds below {HELD_OUT_SEED}, or pass --cfg-options allow_held_out=True"
+            )
 
 
 @contextmanager

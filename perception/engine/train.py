@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 
 from perception.engine.checkpoint import file_sha256, load_state, save_weights
-from perception.engine.defaults import apply_engine, check_keys, explain_build_errors, resolve_data
+from perception.engine.defaults import apply_engine, check_keys, explain_build_errors, refuse_held_out, resolve_data
 from perception.engine.distributed import join_group, world_size
 from perception.engine.hooks.checkpoints import MARKER, newest_checkpoint
 from perception.version import __version__
@@ -59,6 +59,7 @@ def prepare(config: Config, options: TrainOptions) -> Config:
     config = common(config, options)
     check_keys(config, ("model", "train_dataloader", "train_cfg", "optim_wrapper", "base_batch_size"))
     resolve_data(config, ("train", "val"))
+    refuse_held_out(config)
     apply_engine(config, options.amp, options.trackers)
     if options.resume:
         newest = newest_checkpoint(config.work_dir)

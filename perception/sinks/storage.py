@@ -15,7 +15,7 @@ import numpy as np
 
 from perception.errors import PerceptionError
 
-__all__ = ["dump_json", "storage_errors", "write_file", "write_png"]
+__all__ = ["dump_json", "storage_errors", "write_file", "write_picture", "write_png"]
 
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free some space or choose another output folder, then run the same command again",
@@ -55,9 +55,20 @@ def write_file(path: Path, data: bytes) -> None:
 
 def write_png(path: Path, picture: np.ndarray) -> None:
     """Write an (H, W, 3) uint8 RGB picture as PNG, whole or not at all."""
+    write_picture(path.with_suffix(".png"), picture)
+
+
+def write_picture(path: Path, picture: np.ndarray, quality: int = 75) -> None:
+    """Write an (H, W, 3) uint8 RGB picture as what its suffix says, ``.jpg`` or ``.png``, whole or not at all.
+
+    Raises:
+        PerceptionError: Another suffix, or the disk is full or not writable.
+    """
     import cv2
 
-    _, data = cv2.imencode(".png", picture[:, :, ::-1])
+    if path.suffix not in (".jpg", ".png"):
+        raise PerceptionError(f"{path}: expected a name that ends in .jpg or .png")
+    _, data = cv2.imencode(path.suffix, picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     write_file(path, data.tobytes())
 
 

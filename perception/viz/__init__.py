@@ -1,6 +1,7 @@
 """Pictures of frames and results without a display: uint8 RGB arrays in, uint8 RGB arrays out."""
 
 from perception.viz.bev import BevView, bev_picture
+from perception.viz.clouds import cloud_from_above, cloud_in_picture
 from perception.viz.colors import color_of, heat_colors
 from perception.viz.draw import banner, boxes, dots, fit, grid, heatmap, polygons, polylines, text
 from perception.viz.overlay import draw_frame, main_camera
@@ -11,6 +12,8 @@ __all__ = [
     "banner",
     "bev_picture",
     "boxes",
+    "cloud_from_above",
+    "cloud_in_picture",
     "color_of",
     "dots",
     "draw_frame",

@@ -64,11 +64,11 @@ class BevView:
         return draw.polylines(image, [self.pixels(corners), self.pixels(nose)], [_EGO], 1)
 
 
-def bev_picture(result: Result, view: BevView | None = None) -> np.ndarray:
+def bev_picture(result: Result | None, view: BevView | None = None) -> np.ndarray:
     """Picture of a result in the ego frame.
 
     Args:
-        result: ``BevGrid``, ``Boxes3D``, ``LaneSegments`` or ``LaneGraph``; any other kind gives an empty plane.
+        result: ``BevGrid``, ``Boxes3D``, ``LaneSegments`` or ``LaneGraph``; any other kind, or None, an empty plane.
         view: Window; None takes the extent of a grid, else 10 m behind to 60 m ahead.
 
     Returns:

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from perception.errors import InputError
 from perception.registry import DATASETS
+from perception.structures import Boxes2D, Result
 
 from .letterbox import letterbox
 
@@ -155,6 +156,29 @@ class CocoBoxes(Dataset):
         if (image.shape[1], image.shape[0]) != record["size"]:
             raise InputError(path, "", f"{record['size']} pixels", f"{(image.shape[1], image.shape[0])}")
         return np.ascontiguousarray(image[..., ::-1])
+
+    def picture(self, index: int) -> tuple[np.ndarray, Result]:
+        """Image as stored and its boxes (``perception browse``)."""
+        record = self.records[index]
+        return self.image(index), self._result(record["size"], record["boxes"], record["labels"])
+
+    def augmented(self, index: int) -> tuple[np.ndarray, Result]:
+        """The network's input and its boxes."""
+        sample = self[index]
+        image = sample["inputs"].numpy().transpose(1, 2, 0).round().astype(np.uint8)
+        boxes, labels = (sample["data_samples"][name].numpy() for name in ("boxes", "labels"))
+        return image, self._result((image.shape[1], image.shape[0]), boxes, labels)
+
+    def prediction(self, sample: Mapping[str, Any]) -> Result:
+        """Boxes that the model predicted for a sample."""
+        found = (sample[f"found_{name}"] for name in ("boxes", "labels", "scores"))
+        return self._result(sample["size"], *found)
+
+    def _result(
+        self, size: tuple[int, int], boxes: np.ndarray, labels: np.ndarray, scores: np.ndarray | None = None
+    ) -> Boxes2D:
+        scores = np.ones(len(boxes)) if scores is None else scores
+        return Boxes2D("camera", size, boxes, scores, labels, self.class_names)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         record = self.records[index]

@@ -130,6 +130,24 @@ def _pattern(tex, kind, x, y, z, foot, base, other, rgb):  # type: ignore[no-unt
 
 
 @njit(cache=True, fastmath=True)
+def _between(a, b, c, u, v):  # type: ignore[no-untyped-def]
+    """The three numbers at barycentric weights ``u`` of b and ``v`` of c."""
+    w = 1 - u - v
+    return w * a[0] + u * b[0] + v * c[0], w * a[1] + u * b[1] + v * c[1], w * a[2] + u * b[2] + v * c[2]
+
+
+@njit(cache=True, fastmath=True)
+def _facing(lx, ly, lz, yaw, ray):  # type: ignore[no-untyped-def]
+    """Unit normal in the world of one in body coordinates, turned to whom the ray comes from."""
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    nx, ny = cos * lx - sin * ly, sin * lx + cos * ly
+    length = max(np.sqrt(nx * nx + ny * ny + lz * lz), 1e-6)
+    if nx * ray[0] + ny * ray[1] + lz * ray[2] > 0.2 * length:
+        length = -length
+    return nx / length, ny / length, lz / length
+
+
+@njit(cache=True, fastmath=True)
 def shade_people(
     out, index, triangle, weights, corners, person, slot, source, pool_vertices, pool_normals, yaw, palette,
     pattern, style, crowding, rays, depth, pixel, sunlit, tex, light, lamp,
@@ -166,27 +184,16 @@ def shade_people(
         t = triangle[i]
         a, b, c = source[corners[t, 0]], source[corners[t, 1]], source[corners[t, 2]]
         u, v = weights[i, 0], weights[i, 1]
-        w = 1 - u - v
-        x = w * pool_vertices[a, 0] + u * pool_vertices[b, 0] + v * pool_vertices[c, 0]
-        y = w * pool_vertices[a, 1] + u * pool_vertices[b, 1] + v * pool_vertices[c, 1]
-        z = w * pool_vertices[a, 2] + u * pool_vertices[b, 2] + v * pool_vertices[c, 2]
-        lx = w * pool_normals[a, 0] + u * pool_normals[b, 0] + v * pool_normals[c, 0]
-        ly = w * pool_normals[a, 1] + u * pool_normals[b, 1] + v * pool_normals[c, 1]
-        nz = w * pool_normals[a, 2] + u * pool_normals[b, 2] + v * pool_normals[c, 2]
+        x, y, z = _between(pool_vertices[a], pool_vertices[b], pool_vertices[c], u, v)
+        lx, ly, nz = _between(pool_normals[a], pool_normals[b], pool_normals[c], u, v)
         who, kind, foot = person[t], slot[t], depth[i] * pixel
         fade = min(1.0, 0.012 / foot)
         shift = who * 17.3
-        if kind not in (SKIN,):  # folds of cloth, strands of hair
+        if kind != SKIN:  # folds of cloth, strands of hair
             lx += 0.35 * fade * sample(tex, y * 70 + shift, z * 40, 1)
             ly += 0.35 * fade * sample(tex, x * 70 + shift, z * 40 + 9, 1)
             nz += 0.25 * fade * sample(tex, (x + y) * 50, z * 60 + shift, 1)
-        cos, sin = np.cos(yaw[who]), np.sin(yaw[who])
-        nx, ny = cos * lx - sin * ly, sin * lx + cos * ly
-        length = max(np.sqrt(nx * nx + ny * ny + nz * nz), 1e-6)
-        nx, ny, nz = nx / length, ny / length, nz / length
-        along = nx * rays[i, 0] + ny * rays[i, 1] + nz * rays[i, 2]
-        if along > 0.2:
-            nx, ny, nz = -nx, -ny, -nz
+        nx, ny, nz = _facing(lx, ly, nz, yaw[who], rays[i])
         for k in range(3):
             rgb[k] = palette[who, kind, k]
         if kind == TOP and pattern[who] > 0:
@@ -197,9 +204,7 @@ def shade_people(
         direct = max(nx * light.sun_dir[0] + ny * light.sun_dir[1] + nz * light.sun_dir[2], 0.0) * sunlit[n]
         low = 1 - min(max(z / 1.6, 0.0), 1.0)
         free = (0.62 + 0.38 * nz) * (1 - 0.75 * crowding[who] * low) * (0.75 + 0.25 * min(1.0, z / 0.4))
-        shine = 0.0
-        if kind == HAIR:
-            shine = 0.04 * max(nz, 0.0) ** 3
+        shine = 0.04 * max(nz, 0.0) ** 3 if kind == HAIR else 0.0
         for k in range(3):
             lit = light.sun[k] * direct + light.ambient[k] * free + lamp * (0.6 + 0.4 * nz)
             out[i, k] = (rgb[k] * tone + shine) * lit

@@ -52,6 +52,18 @@ def _finish(tex, rgb, kind, position, uv, along, foot):  # type: ignore[no-untyp
 
 
 @njit(cache=True, fastmath=True)
+def _surface(tex, rgb, kind, position, uv, along, foot, light):  # type: ignore[no-untyped-def]
+    """Give ``rgb`` its pattern; returns how much is mirrored and the glow of lit windows."""
+    if kind == HOUSE:
+        return house(tex, uv[0], uv[1], foot, rgb, light.headlights)
+    if kind == SHOP:
+        return shop(tex, uv[0], uv[1], foot, rgb, light.headlights)
+    if kind == LEAVES:
+        return leaves(tex, position, foot, rgb), 0.0
+    return _finish(tex, rgb, kind, position, uv, along, foot), 0.0
+
+
+@njit(cache=True, fastmath=True)
 def _mirror(tex, x, y, z, light, rgb):  # type: ignore[no-untyped-def]
     """Write what a glossy surface mirrors from direction (x, y, z) into ``rgb``: the sky, or dark ground."""
     if z > 0.02:
@@ -101,15 +113,7 @@ def shade_objects(
             for c in range(3):
                 out[i, c] = rgb[c]
             continue
-        glow = 0.0
-        if kind == HOUSE:
-            gloss, glow = house(tex, uv[n, 0], uv[n, 1], foot, rgb, light.headlights)
-        elif kind == SHOP:
-            gloss, glow = shop(tex, uv[n, 0], uv[n, 1], foot, rgb, light.headlights)
-        elif kind == LEAVES:
-            gloss = leaves(tex, position[n], foot, rgb)
-        else:
-            gloss = _finish(tex, rgb, kind, position[n], uv[n], along, foot)
+        gloss, glow = _surface(tex, rgb, kind, position[n], uv[n], along, foot, light)
         direct = max(nx * light.sun_dir[0] + ny * light.sun_dir[1] + nz * light.sun_dir[2], 0.0) * sunlit[n]
         if kind in (FOLIAGE, LEAVES):
             direct = 0.3 * sunlit[n] + 0.6 * direct

@@ -70,19 +70,26 @@ class Format:
     Attributes:
         module: Module that has ``write``.
         help: A few words.
+        frames: Frames a scene unless others are asked for, where every frame has a seed of its own; 0: scenes have.
     """
 
     module: str
     help: str
+    frames: int = 0
+
+    def last_seed(self, request: Request) -> int:
+        """The last seed that a request uses."""
+        frames = (self.frames if request.frames is None else request.frames) if self.frames else 1
+        return request.seed + request.scenes * frames - 1
 
 
 FORMATS: dict[str, Format] = {
     "drive": Format("perception.sim.writers.mcap", "MCAP drives"),
     "openlanev2": Format("perception.sim.writers.openlanev2", "OpenLane-V2 tree of towns"),
     "sheet": Format("perception.sim.writers.sheet", "contact sheets of towns with their truth"),
-    "culane": Format("perception.sim.writers.culane", "CULane tree"),
-    "tusimple": Format("perception.sim.writers.tusimple", "TuSimple tree"),
-    "crowd": Format("perception.sim.writers.shanghaitech", "ShanghaiTech tree of crowds"),
+    "culane": Format("perception.sim.writers.culane", "CULane tree", 10),
+    "tusimple": Format("perception.sim.writers.tusimple", "TuSimple tree", 10),
+    "crowd": Format("perception.sim.writers.shanghaitech", "ShanghaiTech tree of crowds", 1),
     "nuscenes": Format("perception.sim.writers.nuscenes", "nuScenes tables with LiDAR"),
     "racecar": Format("perception.sim.writers.racecar", "RACECAR folder"),
     "signs": Format("perception.sim.writers.signs", "COCO boxes and a REAP table of signs"),

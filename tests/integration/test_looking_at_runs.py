@@ -82,6 +82,19 @@ def test_browse_draws_truth_on_what_is_stored_and_what_is_seen(data, tmp_path):
     assert (spread > 60).sum() > 500, "coloured lanes on grey roads"
 
 
+def test_browse_draws_written_drives_as_their_reader_reads_them(tmp_path, capsys):
+    frames = ["--scenes", "1", "--frames", "2", "--size", "96x64"]
+    assert main(["simulate", str(tmp_path / "n"), "--format", "nuscenes", "--rig", "dash", *frames]) == 0
+    for show in ([], ["--show", "boxes_3d"], ["--show", "cloud"]):
+        out = tmp_path / f"{len(show)}{show[-1:]}.jpg"
+        assert main(["browse", str(tmp_path / "n"), "--count", "2", "--out", str(out), *show]) == 0
+    everything, boxes, points = (cv2.imread(str(file)).astype(int) for file in sorted(tmp_path.glob("*.jpg")))
+    assert (abs(everything - boxes).max(2) > 40).mean() > 0.01, "points are drawn unless others are asked for"
+    assert everything.shape == boxes.shape == points.shape
+    assert main(["browse", str(tmp_path / "n"), "--out", str(tmp_path / "sheet.gif")]) == 2
+    assert ".jpg or .png" in capsys.readouterr().err
+
+
 def test_worst_samples_come_first(data, results, tmp_path):
     command = ["analyze", "worst", CONFIG, str(results[0]), "--out", str(tmp_path), "--count", "2", *options(data)]
     assert main(command) == 0
