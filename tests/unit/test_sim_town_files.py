@@ -52,7 +52,7 @@ def test_writing_drives_resumes(tmp_path, capsys):
     (path,) = tmp_path.glob("*.mcap")
     stamp, data = path.stat().st_mtime_ns, path.read_bytes()
     assert main([*arguments, "--scenes", "2"]) == 0
-    assert path.stat().st_mtime_ns == stamp and path.read_bytes() == data and len(list(tmp_path.iterdir())) == 2
+    assert path.stat().st_mtime_ns == stamp and path.read_bytes() == data and len(list(tmp_path.glob("*.mcap"))) == 2
     assert str(path) in capsys.readouterr().out
 
 
