@@ -11,12 +11,25 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from mmengine.registry import Registry
 from torch import Tensor
+from torch.nn import functional
 
 from perception.errors import PerceptionError
 
-__all__ = ["ATTACK_TARGETS", "GOALS", "AttackSample", "AttackTarget", "check_goal"]
+__all__ = [
+    "ATTACK_TARGETS",
+    "GOALS",
+    "AttackSample",
+    "AttackTarget",
+    "DetailedTarget",
+    "GraphTarget",
+    "check_goal",
+    "disconnect_loss",
+    "edge_scores",
+    "instance_details",
+]
 
 ATTACK_TARGETS = Registry("attack target", scope="perception")
 """Adapters of models, by the name that configs of attacks use."""
@@ -26,11 +39,11 @@ GOALS = ("hide", "misclassify", "appear", "shift", "disconnect", "count_up", "co
 
 @dataclass(frozen=True, eq=False)
 class AttackSample:
-    """One image with its truth.
+    """One image, or the views of one moment, with its truth.
 
     Attributes:
         name: Unique name.
-        image: (H, W, 3) uint8 RGB.
+        image: (H, W, 3) uint8 RGB; or (V, H, W, 3), views of one size, which ``view`` of a surface counts.
         truth: What the target's plugin calls truth: a result type of the core.
         scene: Scene it belongs to; intervals are drawn over scenes.
         surfaces: Places for patches, as ``patch_robustness`` understands them.
@@ -46,13 +59,20 @@ class AttackSample:
 
     def __post_init__(self) -> None:
         image = np.asarray(self.image)
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise PerceptionError(f"sample {self.name}: expected (H, W, 3) uint8, found {image.shape} {image.dtype}")
+        if image.ndim not in (3, 4) or image.shape[-1] != 3 or image.dtype != np.uint8:
+            found = f"{image.shape} {image.dtype}"
+            raise PerceptionError(f"sample {self.name}: expected (H, W, 3) or (V, H, W, 3) uint8, found {found}")
+
+    @property
+    def views(self) -> np.ndarray:
+        """(V, H, W, 3) uint8, V = 1 for a single image."""
+        return self.image if self.image.ndim == 4 else self.image[None]
 
 
 @runtime_checkable
 class AttackTarget(Protocol):
-    """A model under attack. Images are (B, 3, H, W) float32 RGB in [0, 1], as the camera gave them.
+    """A model under attack. Images are (B, 3, H, W) float32 RGB in [0, 1], as the camera gave them; (B, V, 3, H, W)
+    where samples have several views.
 
     Attributes:
         goals: Which of ``GOALS`` it supports.
@@ -77,6 +97,72 @@ class AttackTarget(Protocol):
     def task_metric(self, predictions: Sequence[Any], samples: Sequence[AttackSample]) -> dict[str, float]:
         """The plugin's own measure."""
         ...
+
+
+@runtime_checkable
+class DetailedTarget(Protocol):
+    """A target that has more to say about an instance than one score."""
+
+    def instance_details(self, prediction: Any, sample: AttackSample) -> Sequence[Mapping[str, float]]:
+        """Numbers of each true instance, for example ``lateral_m``; each becomes a column of the report."""
+        ...
+
+
+@runtime_checkable
+class GraphTarget(AttackTarget, Protocol):
+    """A target whose instances are the true edges of a graph: lane to lane, lane to sign.
+
+    ``lane_segments`` and ``topology`` implement this: the goal ``disconnect`` minimises ``disconnect_loss`` of their
+    ``edge_logits``, ``instance_scores`` is ``edge_scores`` of their result.
+    """
+
+    def edge_logits(self, images: Tensor, samples: Sequence[AttackSample]) -> list[tuple[Tensor, Tensor]]:
+        """Of each sample (N, M) logits of all edges between matched nodes, and (N, M) bool which are true."""
+        ...
+
+
+def disconnect_loss(edges: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """What an attacker minimises to cut a graph: true edges towards 0, the others towards 1.
+
+    Args:
+        edges: See ``GraphTarget.edge_logits``.
+
+    Returns:
+        (B,) mean cross-entropy of the true edges against 0 plus that of the others against 1; 0 without edges.
+
+    Raises:
+        PerceptionError: Logits and truth of different shapes.
+    """
+    rows = []
+    for logits, truth in edges:
+        if logits.shape != truth.shape:
+            raise PerceptionError(f"edges: expected truth {tuple(logits.shape)}, found {tuple(truth.shape)}")
+        cut = functional.binary_cross_entropy_with_logits(logits, (~truth.bool()).to(logits), reduction="none")
+        parts = [cut[chosen].mean() for chosen in (truth.bool(), ~truth.bool()) if bool(chosen.any())]
+        rows.append(torch.stack(parts).sum() if parts else logits.sum() * 0)
+    return torch.stack(rows)
+
+
+def edge_scores(probability: np.ndarray, nodes: np.ndarray, others: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """(E,) probability of each true edge, 0 where one of its ends was not found.
+
+    Args:
+        probability: (n, m) of edges between predicted nodes.
+        nodes: (N,) index of the prediction matched to each true node of the first kind, -1 for none.
+        others: (M,) the same for the second kind.
+        truth: (N, M) bool; its true entries, row by row, are the instances.
+    """
+    rows, columns = np.nonzero(truth)
+    a, b = np.asarray(nodes)[rows], np.asarray(others)[columns]
+    found = (a >= 0) & (b >= 0)
+    scores = np.zeros(len(rows))
+    scores[found] = np.asarray(probability)[a[found], b[found]]
+    return scores
+
+
+def instance_details(target: AttackTarget, prediction: Any, sample: AttackSample) -> list[Mapping[str, float]]:
+    """What a target says about each instance; nothing where it has no more than scores."""
+    return list(target.instance_details(prediction, sample)) if isinstance(target, DetailedTarget) else []
 
 
 def check_goal(target: AttackTarget, goal: str) -> None:

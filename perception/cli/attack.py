@@ -12,7 +12,13 @@ HELP = "what patches do to a model: craft, evaluate, place, report"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-commands."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="craft|eval|place|report")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="run|craft|eval|place|report")
+    both = commands.add_parser("run", help="craft and evaluate in one go")
+    both.add_argument("config", help="config of an attack, a shipped name or a path")
+    both.add_argument("--out", type=Path, help="folder (default: work_dirs/<config>)")
+    both.add_argument("--seeds", type=int, nargs="+", help="one patch for each (default: those of the config)")
+    both.add_argument("--cfg-options", nargs="+", metavar="KEY=VALUE")
+    both.add_argument("--fail-above", metavar="asr=X", help="exit 1 when a patch is above it")
     craft = commands.add_parser("craft", help="make patches with a config")
     craft.add_argument("config", help="config of an attack, a shipped name or a path")
     craft.add_argument("--out", type=Path, help="folder (default: work_dirs/<config>)")
@@ -43,6 +49,9 @@ def run(args: argparse.Namespace) -> int:
     """Do it; 1 when ``--fail-above`` says so."""
     from perception.plugins.patch_robustness import commands
 
+    if args.action == "run":
+        limit = _limit(args.fail_above) if args.fail_above else None
+        return commands.run_attack(args.config, args.out, args.seeds, args.cfg_options, limit)
     if args.action == "craft":
         return commands.craft_patches(args.config, args.out, args.seeds, args.cfg_options, args.dpi)
     if args.action == "eval":

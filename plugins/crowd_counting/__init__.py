@@ -22,7 +22,7 @@ PLUGIN = PluginSpec(
         "crowd_counting/m_sfanet_jhu.py",
     ),
     weights=("crowd_light_sim.safetensors",),
-    capabilities=frozenset({"DifferentiableFromImage"}),
+    capabilities=frozenset({"DifferentiableFromImage", "AttackTarget"}),
     bench=("perception.plugins.crowd_counting.bench",),
     parity={"ppn_crowd": "perception.plugins.crowd_counting.parity:run"},
     datasets={

@@ -2,6 +2,18 @@
 
 from perception.engine import lookahead
 
-from . import augment, dataset, light, loss, metric, model, own_data, stage, transforms
+from . import attack_target, augment, dataset, light, loss, metric, model, own_data, stage, transforms
 
-__all__ = ["augment", "dataset", "light", "lookahead", "loss", "metric", "model", "own_data", "stage", "transforms"]
+__all__ = [
+    "attack_target",
+    "augment",
+    "dataset",
+    "light",
+    "lookahead",
+    "loss",
+    "metric",
+    "model",
+    "own_data",
+    "stage",
+    "transforms",
+]

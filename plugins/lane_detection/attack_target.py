@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from perception.attack import ATTACK_TARGETS, AttackSample, check_goal
 from perception.metrics import culane
 from perception.metrics.assignment import kuhn_munkres
+from perception.metrics.lateral_deviation import lateral_deviation
 from perception.ops.lane_iou import iou_matrix
 from perception.structures import Lanes2D
 
@@ -83,8 +84,12 @@ class LaneDetectionTarget:
             sides.append(culane.scale_lanes(points, lanes.image_size, culane.SIZE))
         return iou_matrix(sides[0], sides[1], culane.WIDTH, culane.SIZE)
 
+    def instance_details(self, prediction: Lanes2D, sample: AttackSample) -> list[Mapping[str, float]]:
+        """``lateral_m`` of the picture, the same for each of its lanes; NaN without a camera in ``sample.meta``."""
+        return [{"lateral_m": _lateral(prediction, sample)} for _ in sample.truth.lanes]
+
     def task_metric(self, predictions: Sequence[Lanes2D], samples: Sequence[AttackSample]) -> dict[str, float]:
-        """CULane F1, precision and recall."""
+        """CULane F1, precision, recall; mean lateral deviation in metres where ``meta`` of samples has a ``camera``."""
         counts = []
         for found, sample in zip(predictions, samples):
             texts = (found.to_culane_text(), sample.truth.to_culane_text())
@@ -94,4 +99,13 @@ class LaneDetectionTarget:
             ]
             counts.append(culane.image_counts_at(pair[0], pair[1], (self.iou,), culane.WIDTH, culane.SIZE)[0])
         score = culane.summarize(counts)
-        return {"F1": score.f1, "precision": score.precision, "recall": score.recall}
+        out = {"F1": score.f1, "precision": score.precision, "recall": score.recall}
+        metres = np.array([_lateral(found, sample) for found, sample in zip(predictions, samples)], np.float64)
+        known = metres[np.isfinite(metres)]
+        return out | ({"lateral_m": float(known.mean())} if len(known) else {})
+
+
+def _lateral(prediction: Lanes2D, sample: AttackSample) -> float:
+    camera = sample.meta.get("camera")
+    found = None if camera is None else lateral_deviation(prediction, sample.truth, camera)
+    return float("nan") if found is None else found

@@ -6,8 +6,17 @@ PLUGIN = PluginSpec(
     name="patch_robustness",
     task="robustness to patches",
     summary="patches on signs and roads under measured light and geometry, against any model",
-    modules=("perception.plugins.patch_robustness.scenes", "perception.plugins.patch_robustness.victim"),
-    configs=("robustness/drawn_signs.py", "robustness/lanes_road_patch.py", "robustness/signs_sticker.py"),
+    modules=(
+        "perception.plugins.patch_robustness.scenes",
+        "perception.plugins.patch_robustness.crowd_scenes",
+        "perception.plugins.patch_robustness.victim",
+    ),
+    configs=(
+        "robustness/drawn_signs.py",
+        "robustness/lanes_road_patch.py",
+        "robustness/signs_sticker.py",
+        "robustness/crowd_poster.py",
+    ),
     bench=("perception.plugins.patch_robustness.bench",),
     parity={"reap": "perception.plugins.patch_robustness.parity:run"},
 )

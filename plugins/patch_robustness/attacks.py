@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -95,7 +96,7 @@ def masks_of(surfaces: Sequence[Surface], config: AttackConfig) -> Tensor | None
 
 
 def as_images(samples: Sequence[AttackSample]) -> Tensor:
-    """(B, 3, H, W) float32 in [0, 1].
+    """(B, 3, H, W) float32 in [0, 1]; (B, V, 3, H, W) of samples with several views.
 
     Raises:
         PerceptionError: Images of several sizes.
@@ -103,7 +104,8 @@ def as_images(samples: Sequence[AttackSample]) -> Tensor:
     sizes = {sample.image.shape for sample in samples}
     if len(sizes) != 1:
         raise PerceptionError(f"attack: expected samples of one size, found {sorted(sizes)}")
-    return torch.stack([torch.from_numpy(sample.image).permute(2, 0, 1).float() / 255 for sample in samples])
+    stack = torch.from_numpy(np.stack([sample.image for sample in samples]))
+    return stack.movedim(-1, -3).float() / 255
 
 
 def attacked_images(
@@ -115,7 +117,11 @@ def attacked_images(
 ) -> Tensor:
     """Render one patch on every surface of every sample; with a generator also the disturbances of ``config.eot``."""
     surfaces = [surface for sample in samples for surface in sample.surfaces]
-    owners = torch.tensor([index for index, sample in enumerate(samples) for _ in sample.surfaces], dtype=torch.int64)
+    views = 1 if images.ndim == 4 else images.shape[1]
+    owned = [
+        index * views + (s.view if views > 1 else 0) for index, sample in enumerate(samples) for s in sample.surfaces
+    ]
+    owners = torch.tensor(owned, dtype=torch.int64)
     if not surfaces:
         return images.clone()
     patches = patch.expand(len(surfaces), -1, -1, -1)
@@ -126,7 +132,9 @@ def attacked_images(
         def augment(canvas: Tensor) -> Tensor:
             return config.eot.canvas(canvas, generator)
 
-    return render(images, patches, surfaces, patch_masks=masks_of(surfaces, config), owners=owners, augment=augment)
+    flat = images.flatten(0, -4)
+    masks = masks_of(surfaces, config)
+    return render(flat, patches, surfaces, patch_masks=masks, owners=owners, augment=augment).reshape(images.shape)
 
 
 def control_patch(kind: str, width: int, seed: int = 0) -> Tensor:
@@ -157,7 +165,7 @@ def check_attack(target: AttackTarget, samples: Sequence[AttackSample], config: 
         raise PerceptionError("attack: expected at least one sample, found none")
     for sample in samples:
         try:
-            check_surfaces(sample.surfaces, [sample.image.shape[:2]])
+            check_surfaces(sample.surfaces, [view.shape[:2] for view in sample.views])
         except PerceptionError as error:
             raise PerceptionError(f"sample {sample.name}: {error}") from error
     if getattr(target, "module", None) is not None and target.module.training:  # type: ignore[attr-defined]

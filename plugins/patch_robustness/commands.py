@@ -20,7 +20,7 @@ from perception.engine.config import load_config, parse_options
 from perception.errors import InputError, PerceptionError
 from perception.registry import DATASETS
 
-from . import scenes, victim  # noqa: F401 - registers
+from . import crowd_scenes, scenes, victim  # noqa: F401 - registers
 from .attacks import AttackConfig, craft, describe
 from .bundle import load_bundle, save_bundle
 from .evaluate import evaluate
@@ -28,7 +28,7 @@ from .placement import board_corners, preview, road_corners
 from .render import render
 from .report import write_report
 
-__all__ = ["craft_patches", "evaluate_patches", "list_reports", "load_attack", "place_patch"]
+__all__ = ["craft_patches", "evaluate_patches", "list_reports", "load_attack", "place_patch", "run_attack"]
 
 
 def load_attack(name: str, options: Sequence[str] | None = None) -> Config:
@@ -72,6 +72,17 @@ def craft_patches(
         note = f" ({crafted.stopped})" if crafted.stopped else ""
         print(f"{bundle.folder}: loss {ends} in {crafted.seconds:.1f} s, {crafted.queries} queries{note}", flush=True)
     return 0
+
+
+def run_attack(
+    name: str, out: Path | None, seeds: Sequence[int] | None, options: Sequence[str] | None, limit: float | None
+) -> int:
+    """Craft into ``OUT/seed_<n>`` and evaluate all of them into ``OUT/report``; returns as ``evaluate_patches``."""
+    config = load_attack(name, options)
+    root = out or Path("work_dirs") / Path(str(config.filename)).stem
+    wanted = [int(seed) for seed in seeds or config.get("seeds", (0,))]
+    craft_patches(name, root, wanted, options, 300.0)
+    return evaluate_patches(name, [root / f"seed_{seed}" for seed in wanted], root / "report", options, limit)
 
 
 def evaluate_patches(

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from perception.attack import AttackSample, AttackTarget
+from perception.attack import AttackSample, AttackTarget, instance_details
 from perception.errors import PerceptionError
 
 from .attacks import AttackConfig, as_images, attacked_images, control_patch
@@ -33,7 +33,8 @@ class Evaluation:
 
     Attributes:
         rows: One dict per attacked instance: sample, scene, instance, label, size_px, obliqueness_deg, gain, and the
-            score of the right detection in every condition (``score_clean``, ``score_grey``, ...).
+            score of the right detection in every condition (``score_clean``, ``score_grey``, ...), and what else the
+            target says about it (``lateral_m_clean``, ...).
         metrics: Condition -> the plugin's own measure.
         found: Condition -> number of detections at the threshold, right or not.
         threshold: Score from which an instance counts as detected.
@@ -74,36 +75,47 @@ def evaluate(
         raise PerceptionError(f"evaluation: the names {', '.join(sorted(reserved))} are reserved for controls")
     controls: dict[str, Tensor] = {name: control_patch(name, config.width, control_seed) for name in CONTROLS}
     conditions: dict[str, Tensor | None] = {"clean": None, **controls, **patches}
-    rows = [row for sample in samples for row in _rows(sample)]
+    rows: list[list[dict[str, Any]]] = []
     metrics, found, examples, predictions = {}, {}, {}, {}
     with unchanged(target), torch.no_grad():
         for name, patch in conditions.items():
-            results, scores = [], []
-            for sample in samples:
+            results = []
+            for number, sample in enumerate(samples):
                 images = as_images([sample])
                 if patch is not None:
                     images = attacked_images(images, [sample], patch, config)
                 images = (images.clamp(0, 1) * 255).round() / 255  # what a camera would store
                 [result] = target.predict(images, [sample])
                 results.append(result)
-                wanted = {row["instance"] for row in rows if row["sample"] == sample.name}
-                every = target.instance_scores(result, sample)
-                scores += [float(every[index]) for index in sorted(wanted)]
+                scores = target.instance_scores(result, sample)
+                if len(rows) == number:
+                    rows.append(_rows(sample, len(scores)))
+                _fill(rows[number], name, scores, instance_details(target, result, sample))
                 if name not in examples:
-                    examples[name] = (images[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+                    examples[name] = _picture(images)
                     predictions[name] = result
-            for row, score in zip(rows, scores):
-                row[f"score_{name}"] = score
             metrics[name] = target.task_metric(results, samples)
             found[name] = sum(int((np.asarray(r.scores) >= threshold).sum()) for r in results if hasattr(r, "scores"))
-    return Evaluation(rows, metrics, found, threshold, examples, predictions)
+    return Evaluation([row for part in rows for row in part], metrics, found, threshold, examples, predictions)
 
 
-def _rows(sample: AttackSample) -> list[dict[str, Any]]:
+def _picture(images: Tensor) -> np.ndarray:
+    """(H, W, 3) uint8 of the first image or view."""
+    return (images.flatten(0, -4)[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+
+
+def _fill(rows: list[dict[str, Any]], name: str, scores: np.ndarray, details: Sequence[Mapping[str, float]]) -> None:
+    for row in rows:
+        row[f"score_{name}"] = float(scores[row["instance"]])
+        if details:
+            row.update({f"{key}_{name}": float(value) for key, value in details[row["instance"]].items()})
+
+
+def _rows(sample: AttackSample, count: int) -> list[dict[str, Any]]:
     """A row for each instance that carries a patch; a surface without instance (road, board) concerns all of them."""
     owned = [(surface.instance, surface) for surface in sample.surfaces if surface.instance is not None]
     if not owned and sample.surfaces:
-        owned = [(index, sample.surfaces[0]) for index in range(len(sample.truth))]
+        owned = [(index, sample.surfaces[0]) for index in range(count)]
     rows: dict[int, dict[str, Any]] = {}
     for instance, surface in owned:
         rows[instance] = {

@@ -260,5 +260,5 @@ class SimulatedRoads:
             if surface is not None and surface.size_px >= 8:
                 lanes: Lanes2D = sample.lanes
                 name = f"road_{seed:07d}"
-                return AttackSample(name, sample.image, lanes, name, (surface,))
+                return AttackSample(name, sample.image, lanes, name, (surface,), {"camera": sample.camera})
         raise PerceptionError(f"simulated road {self.seed + index}: the rectangle is in none of five pictures")
