@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
@@ -85,6 +87,21 @@ def interpolate_pose(times: np.ndarray, poses: np.ndarray, time: float) -> np.nd
     if len(times) == 1 or times[right] == times[right - 1]:
         return np.asarray(poses[min(right, len(times) - 1)], dtype=np.float64)
     share = (time - times[right - 1]) / (times[right] - times[right - 1])
-    pair = np.stack([poses[right - 1], poses[right]])
-    rotation = Slerp([0.0, 1.0], Rotation.from_matrix(pair[:, :3, :3]))(share).as_matrix()
-    return make_pose(rotation, (1 - share) * pair[0, :3, 3] + share * pair[1, :3, 3])
+    before, behind = (np.asarray(poses[place], dtype=np.float64) for place in (right - 1, right))
+    return make_pose(_slerp(before, behind, share), (1 - share) * before[:3, 3] + share * behind[:3, 3])
+
+
+def _slerp(before: np.ndarray, behind: np.ndarray, share: float) -> np.ndarray:
+    """(3, 3) rotation a share of the way between two poses; scipy's ``Slerp`` costs five times as much for one pair."""
+    start = before[:3, :3]
+    turn = start.T @ behind[:3, :3]
+    axis = 0.5 * np.array([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]])
+    sine, cosine = float(np.sqrt(axis @ axis)), 0.5 * (float(np.trace(turn)) - 1)
+    if cosine < -0.9:  # near half a turn the axis is lost in rounding
+        return Slerp([0.0, 1.0], Rotation.from_matrix(np.stack([start, behind[:3, :3]])))(share).as_matrix()
+    if sine < 1e-15:
+        return start
+    x, y, z = axis / sine
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    angle = share * math.atan2(sine, cosine)
+    return start @ (np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * (cross @ cross))

@@ -42,6 +42,8 @@ def decode_cloud(message: Any, payload: bytes | np.ndarray, stamp_ns: int, senso
     missing = [axis for axis in "xyz" if axis not in names]
     if missing:
         raise MessageError(f"expected the fields x, y and z, found {', '.join(names) or 'none'}")
+    if many := [axis for axis in "xyz" if table[axis].ndim != 1]:
+        raise MessageError(f"expected one number a point in x, y and z, found several in {', '.join(many)}")
     points = np.empty((len(table), 3), np.float32)
     for column, axis in enumerate("xyz"):
         points[:, column] = table[axis]

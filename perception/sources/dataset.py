@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from perception.sources.base import DriveInfo, DriveOptions, DriveSource, Stream
 from perception.sources.mapping import CameraMapping, DriveMapping, LidarMapping, Sync
 from perception.sources.pixels import decode_compressed
 from perception.sources.rig import camera_yaws, check_cameras
+from perception.sources.side_by_side import side_by_side
 from perception.sources.transforms import PoseTrack
 from perception.structures import Calibration, Fault, Frame, PointCloud, Provenance, Result
 
@@ -176,8 +178,9 @@ class DatasetSource(DriveSource):
         faults: list[Fault] = []
         images: dict[str, np.ndarray] = {}
         clouds: dict[str, PointCloud] = {}
-        for name, track in self._tracks.items():
-            value = self._record(name, track, index, time_ns, faults)
+        reads = [partial(self._record, name, track, index, time_ns) for name, track in self._tracks.items()]
+        for name, (value, found) in zip(self._tracks, side_by_side(reads)):
+            faults += found
             if isinstance(value, PointCloud):
                 clouds[name] = value
             elif value is not None:
@@ -191,29 +194,27 @@ class DatasetSource(DriveSource):
         truth = self._frame_truth(reference, index, faults)
         return Frame(time_ns, index, images, clouds, calibration, pose, truth, tuple(faults), provenance)
 
-    def _record(self, name: str, track: Track, index: int, time_ns: int, faults: list[Fault]) -> Record | None:
+    def _record(self, name: str, track: Track, index: int, time_ns: int) -> tuple[Record | None, list[Fault]]:
         number, distance = (index, 0) if name == self.reference else track.nearest(time_ns)
         tolerance_ms = self.mapping.sync.tolerance_ms
         if number < 0 or distance > tolerance_ms * 1e6:
             gap = "no record" if number < 0 else f"the nearest {distance / 1e6:.1f} ms away"
             expected = f"expected a record within {tolerance_ms:g} ms of {time_ns} ns"
-            faults.append(Fault(name, "missing", f"{expected}, found {gap}"))
-            return None
+            return None, [Fault(name, "missing", f"{expected}, found {gap}")]
         known = self._memo.get(name)
         if known is not None and known[0] == number:
-            return known[1]
+            return known[1], []
+        faults: list[Fault] = []
         try:
             value = track.read(number)
         except FileNotFoundError:
-            faults.append(Fault(name, "missing", f"{track.label(number)}: no such file"))
-            return None
+            return None, [Fault(name, "missing", f"{track.label(number)}: no such file")]
         except (PerceptionError, OSError, ValueError) as error:
-            faults.append(Fault(name, "corrupt", f"{track.label(number)}: {error}"))
-            return None
+            return None, [Fault(name, "corrupt", f"{track.label(number)}: {error}")]
         if isinstance(value, PointCloud):
             value = _finite(value, name, faults)
         self._memo[name] = number, value
-        return value
+        return value, faults
 
     def _frame_truth(self, reference: Track, index: int, faults: list[Fault]) -> Mapping[str, Result]:
         if self.layout.truth is None:

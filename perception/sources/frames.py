@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from perception.sources.log import Record
 from perception.sources.mapping import DriveMapping
 from perception.sources.messages import cloud_of, image_of, pose_of, result_of, stamp_of, transforms_of
 from perception.sources.rig import Rig
+from perception.sources.side_by_side import side_by_side
 from perception.sources.sync import Group
 from perception.sources.transforms import PoseTrack, TransformTree
 from perception.sources.wire import MessageError
@@ -66,7 +68,7 @@ class FrameBuilder:
                 return stamp
             if role in ("gnss", "imu"):
                 return self._add_satellite(role, stamp, message)
-            transforms = [item for item in transforms_of(message) if item.child in self._rig.pose_frames]
+            transforms = transforms_of(message, self._rig.pose_frames)
         except MessageError as error:
             self._record_fault(Fault(record.channel.topic, "corrupt", str(error)))
             return None
@@ -90,13 +92,11 @@ class FrameBuilder:
         clouds: dict[str, PointCloud] = {}
         truth: dict[str, Result] = {}
         faults = list(group.faults)
-        for name, message in group.items.items():
-            try:
-                value, removed = self._decode(name, message)
-            except MessageError as error:
-                faults.append(Fault(name, "corrupt", str(error)))
-                continue
-            if isinstance(value, PointCloud):
+        decoded = side_by_side([partial(self._decode, *item) for item in group.items.items()])
+        for name, (value, removed) in zip(group.items, decoded):
+            if isinstance(value, MessageError):
+                faults.append(Fault(name, "corrupt", str(value)))
+            elif isinstance(value, PointCloud):
                 clouds[name] = value
                 if removed:
                     found = f"{removed} of {removed + len(value)}"
@@ -114,16 +114,20 @@ class FrameBuilder:
         return Frame(group.stamp_ns, group.ordinal, images, clouds, calibration, pose, truth, tuple(faults), provenance)
 
     def _decode(self, name: str, message: Any) -> tuple[Any, int]:
+        """What a message carries, or the error; and how many points were removed."""
         if isinstance(message, MessageError):
-            raise message
+            return message, 0
         known = self._memo.get(name)
         if known is not None and known[0] is message:
             return known[1]
         role = self._roles[name]
-        if role == "cloud":
-            value: tuple[Any, int] = cloud_of(message, stamp_of(message) or self._now_ns, name)
-        else:
-            value = (image_of(message) if role == "image" else result_of(message)), 0
+        try:
+            if role == "cloud":
+                value: tuple[Any, int] = cloud_of(message, stamp_of(message) or self._now_ns, name)
+            else:
+                value = (image_of(message) if role == "image" else result_of(message)), 0
+        except MessageError as error:
+            return error, 0
         self._memo[name] = (message, value)
         return value
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from perception.geometry import make_pose, quaternion_to_matrix, rotation_from_euler
 from perception.geometry.geodesy import ecef_from_geodetic, enu_from_ecef
-from perception.sources.wire import MessageError
+from perception.sources.wire import MessageError, fitting
 
 __all__ = ["GnssPoses"]
 
@@ -37,6 +37,7 @@ class GnssPoses:
         self._course: np.ndarray | None = None
         self._held: deque[tuple[int, np.ndarray]] = deque(maxlen=_HELD)
 
+    @fitting
     def add_imu(self, stamp_ns: int, message: Any) -> None:
         """Take in an orientation; messages that carry none (covariance -1, or a quaternion of 0) are ignored."""
         covariance = np.ravel(getattr(message, "orientation_covariance", np.zeros(9)))
@@ -45,6 +46,7 @@ class GnssPoses:
             return
         self._turns.append((stamp_ns, quaternion_to_matrix(turn)))
 
+    @fitting
     def add_fix(self, stamp_ns: int, message: Any) -> list[tuple[int, np.ndarray]]:
         """Take in a fix; gives the poses that are known by it, oldest first.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from perception.sources.clouds import decode_cloud
 from perception.sources.pixels import decode_compressed, decode_raw
 from perception.sources.velodyne import decode_scan
 from perception.sources.video_messages import DecodedImage, is_video
-from perception.sources.wire import RESULT_SCHEMA, MessageError
+from perception.sources.wire import RESULT_SCHEMA, MessageError, fitting
 from perception.structures import Camera, PointCloud, Result, result_from_dict
 
 __all__ = [
@@ -105,9 +105,10 @@ def _stamp(message: Any) -> int:
 def frame_of(message: Any) -> str:
     """Coordinate frame the message is in, without a leading slash."""
     header = getattr(message, "header", None)
-    return str(getattr(message, "frame_id", "") if header is None else header.frame_id).lstrip("/")
+    return str(getattr(message, "frame_id", "") if header is None else getattr(header, "frame_id", "")).lstrip("/")
 
 
+@fitting
 def image_of(message: Any) -> np.ndarray:
     """Any image message -> (H, W, 3) uint8 RGB; raises ``MessageError`` for damaged or unknown ones."""
     if isinstance(message, DecodedImage):
@@ -122,6 +123,7 @@ def image_of(message: Any) -> np.ndarray:
     return decode_compressed(payload)
 
 
+@fitting
 def cloud_of(message: Any, stamp_ns: int, sensor: str) -> tuple[PointCloud, int]:
     """Any point cloud message -> the cloud, and the number of points that were not finite and were removed."""
     if hasattr(message, "packets"):
@@ -129,6 +131,7 @@ def cloud_of(message: Any, stamp_ns: int, sensor: str) -> tuple[PointCloud, int]
     return decode_cloud(message, _payload(message.data), stamp_ns, sensor)
 
 
+@fitting
 def camera_of(message: Any, name: str) -> Camera | None:
     """``CameraInfo`` or ``CameraCalibration`` -> :class:`Camera` without extrinsics; None if K[0] is 0 (unset).
 
@@ -180,19 +183,23 @@ def _lens(model: str, coefficients: np.ndarray) -> tuple[str, np.ndarray]:
     return lens, coefficients[:keep]
 
 
-def transforms_of(message: Any) -> list[Transform]:
-    """``TFMessage``, ``FrameTransforms`` or ``FrameTransform`` -> list of :class:`Transform`."""
+@fitting
+def transforms_of(message: Any, children: Collection[str] | None = None) -> list[Transform]:
+    """``TFMessage``, ``FrameTransforms`` or ``FrameTransform`` -> list of :class:`Transform`, only of ``children``."""
     found = []
     for item in getattr(message, "transforms", None) or ([message] if hasattr(message, "child_frame_id") else []):
+        child = str(item.child_frame_id).lstrip("/")
+        if children is not None and child not in children:
+            continue
         if hasattr(item, "parent_frame_id"):
             parent, move, turn = item.parent_frame_id, item.translation, item.rotation
         else:
             parent, move, turn = item.header.frame_id, item.transform.translation, item.transform.rotation
-        child = str(item.child_frame_id).lstrip("/")
         found.append(Transform(str(parent).lstrip("/"), child, stamp_of(item), _matrix(move, turn)))
     return found
 
 
+@fitting
 def pose_of(message: Any) -> np.ndarray:
     """``Odometry``, ``PoseStamped`` or ``PoseInFrame`` -> (4, 4) pose in the frame of the message."""
     pose = message.pose

@@ -10,11 +10,14 @@ import functools
 import json
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from perception.errors import PerceptionError
 
-__all__ = ["MessageError", "decoder_for", "schema_name"]
+__all__ = ["MessageError", "decoder_for", "fitting", "schema_name"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 RESULT_SCHEMA = "perception.Result"
 _ALIASES = {"tf/tfMessage": "tf2_msgs/TFMessage", "foxglove_msgs/CompressedVideo": "foxglove.CompressedVideo"}
@@ -30,6 +33,26 @@ _MORE_TYPES = {
 
 class MessageError(PerceptionError):
     """The content of one message cannot be used; the frame gets a fault and the run goes on."""
+
+
+def fitting(read: Callable[P, T]) -> Callable[P, T]:
+    """Decorates what reads the fields of a message: one that lacks them, or holds others, is a ``MessageError``.
+
+    A schema is only a name: json carries whatever was written into it, and protobuf brings its own definition.
+    """
+
+    @functools.wraps(read)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return read(*args, **kwargs)
+        except MessageError:
+            raise
+        except PerceptionError as error:
+            raise MessageError(str(error)) from error
+        except (AttributeError, TypeError, ValueError, LookupError, OverflowError) as error:
+            raise MessageError(f"expected the fields of the message type, found others: {error!r}") from error
+
+    return guarded
 
 
 def schema_name(name: str) -> str:

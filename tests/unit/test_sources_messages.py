@@ -12,6 +12,7 @@ import pytest
 
 from perception.sources import messages
 from perception.sources.clouds import decode_cloud
+from perception.sources.gnss import GnssPoses
 from perception.sources.pixels import decode_compressed, decode_raw
 from perception.sources.wire import MessageError, decoder_for, schema_name
 
@@ -154,6 +155,10 @@ def test_damaged_clouds_are_refused() -> None:
     message, data = cloud_message(np.zeros((4, 3), np.float32), 1, 0, False)
     with pytest.raises(MessageError, match="expected 128 bytes for 1 x 4 points, found 100"):
         decode_cloud(message, data[:100], 0, "top")
+    message.fields[1].count = 3
+    with pytest.raises(MessageError, match="one number a point"):
+        decode_cloud(message, data, 0, "top")
+    message.fields[1].count = 1
     message.fields[2].offset = 30
     with pytest.raises(MessageError, match="'z'"):
         decode_cloud(message, data, 0, "top")
@@ -217,6 +222,31 @@ def test_bytes_that_do_not_decode_raise_message_errors() -> None:
     for encoding, schema in [*known, ("cdr", "vendor_msgs/Packet"), ("xml", "a")]:
         with pytest.raises(MessageError):
             decoder_for(encoding, schema)(b"\0\1\0\0garbage")
+
+
+def test_messages_without_the_fields_of_their_schema_are_refused() -> None:
+    """Names and definitions of a damaged file may claim any schema for any message."""
+    empty, half = Message(), Message(transforms=[Message(parent_frame_id="a", translation=None, rotation=None)])
+    readers = (messages.image_of, lambda m: messages.cloud_of(m, 0, "top"), lambda m: messages.camera_of(m, "front"))
+    gnss = GnssPoses()
+    for read in (*readers, messages.pose_of, lambda m: gnss.add_imu(0, m), lambda m: gnss.add_fix(0, m)):
+        with pytest.raises(MessageError, match="expected"):
+            read(empty)
+    with pytest.raises(MessageError, match="child_frame_id"):
+        messages.transforms_of(half)
+    assert messages.frame_of(Message(header=Message())) == ""
+
+
+def test_only_the_wanted_transforms_are_read() -> None:
+    zero, turn = Message(x=0.0, y=0.0, z=0.0), Message(x=0.0, y=0.0, z=0.0, w=1.0)
+    broken = Message(x=float("nan"), y=0.0, z=0.0)
+    edges = [
+        Message(parent_frame_id="map", child_frame_id=child, translation=move, rotation=turn)
+        for child, move in (("/base_link", zero), ("mast", broken))
+    ]
+    assert [edge.child for edge in messages.transforms_of(Message(transforms=edges), {"base_link"})] == ["base_link"]
+    with pytest.raises(MessageError, match="finite"):
+        messages.transforms_of(Message(transforms=edges))
 
 
 def test_schema_names() -> None:

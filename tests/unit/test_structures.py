@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from perception.errors import PerceptionError, UnknownNameError
 from perception.geometry import Camera, interpolate_pose, make_pose, resample, rotation_from_euler, yaw_of
@@ -153,6 +154,15 @@ def test_pose_interpolation_is_linear_and_clamped():
     np.testing.assert_allclose(interpolate_pose([0, 10], poses, 99), poses[1])
     np.testing.assert_allclose(interpolate_pose([3], poses[:1], 99), poses[0])
     np.testing.assert_allclose(invert_pose(half) @ half, np.eye(4), atol=1e-12)
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-7, 0.3, 2.5, 3.0, np.pi - 1e-6])
+def test_rotations_are_interpolated_at_constant_speed(angle: float) -> None:
+    start = rotation_from_euler(0.3, -0.2, 1.0)
+    axis = np.array([2.0, -1.0, 2.0]) / 3
+    ends = [make_pose(start @ Rotation.from_rotvec(share * angle * axis).as_matrix(), np.zeros(3)) for share in (0, 1)]
+    expected = start @ Rotation.from_rotvec(0.25 * angle * axis).as_matrix()
+    np.testing.assert_allclose(interpolate_pose([0, 4], np.stack(ends), 1)[:3, :3], expected, atol=1e-9)
 
 
 def test_resample_spaces_points_by_arc_length():
