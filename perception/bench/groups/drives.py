@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import torch
 
 from perception.bench.core import Pair, benchmark
 from perception.errors import PerceptionError
@@ -19,7 +20,7 @@ from perception.geometry import Camera, make_pose
 from perception.geometry.transforms import CAMERA_AXES_IN_EGO, rotation_from_euler
 from perception.structures import Calibration, Frame, PointCloud
 
-_FRAMES = 12
+_FRAMES = 40
 _STAGE_S = 0.05
 _YAWS = {
     "front": 0,
@@ -39,6 +40,13 @@ def read_rig() -> Pair:
     return Pair(lambda: _ours(path), lambda: _plain_foxglove(path), _FRAMES, _same_count)
 
 
+@benchmark("runtime", "read_rig_one_thread", naive="mcap + cv2 + numpy in a loop, all on one thread", unit="frame")
+def read_rig_one_thread() -> Pair:
+    """The same on one thread, as the loop beside it: what joining, calibration, poses and checks cost."""
+    path = _rig_drive()
+    return Pair(_on_one_thread(_ours, path), _on_one_thread(_plain_foxglove, path), _FRAMES, _same_count)
+
+
 @benchmark("runtime", "read_nuscenes_frame", naive="mcap + rosbags + cv2 in a loop", unit="frame")
 def read_nuscenes_frame() -> Pair:
     """The nuScenes key frame as a ROS 2 recording; ``PERCEPTION_REAL`` names the folder of real recordings."""
@@ -49,40 +57,86 @@ def read_nuscenes_frame() -> Pair:
     return Pair(lambda: _ours(path), lambda: _plain_ros2(path), 1, _same_count)
 
 
-@benchmark("runtime", "read_ahead", naive="a 50 ms stage alone, all frames in memory", unit="frame")
+@benchmark("runtime", "read_ahead", naive="a stage of 50 ms alone, nothing to read", unit="frame")
 def read_ahead() -> Pair:
     """Reading ahead behind a stage that waits 50 ms a frame, as one on a GPU: a ratio of 1 hides reading completely."""
+    return _behind(lambda: time.sleep(_STAGE_S))
+
+
+@benchmark("runtime", "read_ahead_cpu", naive="a stage of 50 ms on one core alone, nothing to read", unit="frame")
+def read_ahead_cpu() -> Pair:
+    """Reading ahead behind a stage that computes for about 50 ms on one thread of torch."""
+    image, kernel = torch.rand(1, 32, 128, 128), torch.rand(32, 32, 3, 3)
+    layer = partial(torch.nn.functional.conv2d, image, kernel, padding=1)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        layer()
+        begin = time.perf_counter()
+        for _ in range(20):
+            layer()
+        count = max(round(20 * _STAGE_S / (time.perf_counter() - begin)), 1)
+    finally:
+        torch.set_num_threads(threads)
+
+    def stage() -> None:
+        torch.set_num_threads(1)
+        try:
+            for _ in range(count):
+                layer()
+        finally:
+            torch.set_num_threads(threads)
+
+    return _behind(stage)
+
+
+def _behind(stage: Callable[[], None]) -> Pair:
+    """The stage on every frame of the open drive against the stage alone; the wait for the first frame counts."""
     from perception.runtime.prefetch import Prefetch
-    from perception.sources import open_drive
 
     path = _rig_drive()
 
+    def staged(items: Iterable[Any]) -> int:
+        count = 0
+        for _ in items:
+            stage()
+            count += 1
+        return count
+
     def ours() -> int:
-        with open_drive(path) as drive, Prefetch(iter(drive), 2) as frames:
-            return sum(_stage() for _ in frames)
+        with Prefetch(iter(_opened(path)), 2) as frames:
+            return staged(frames)
 
-    return Pair(ours, lambda: sum(_stage() for _ in range(_FRAMES)), _FRAMES, lambda a, b: a == b)
-
-
-def _stage() -> int:
-    time.sleep(_STAGE_S)
-    return 1
+    return Pair(ours, lambda: staged(range(_FRAMES)), _FRAMES, _same_count)
 
 
-_OPEN: dict[Path, Any] = {}
+def _on_one_thread(read: Callable[[Path], tuple[int, int]], path: Path) -> Callable[[], tuple[int, int]]:
+    def call() -> tuple[int, int]:
+        threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)
+        try:
+            return read(path)
+        finally:
+            cv2.setNumThreads(threads)
+
+    return call
 
 
 def _ours(path: Path) -> tuple[int, int]:
-    """Images and clouds delivered; the drive stays open, as the loops beside it keep what they know of the file."""
-    from perception.sources import open_drive
-
-    if path not in _OPEN:
-        _OPEN[path] = open_drive(path)
+    """Images and clouds delivered."""
     images = clouds = 0
-    for frame in _OPEN[path]:
+    for frame in _opened(path):
         images += len(frame.images)
         clouds += len(frame.clouds)
     return images, clouds
+
+
+@cache
+def _opened(path: Path) -> Any:
+    """The drive, opened once, as the loops beside it keep what they know of the file."""
+    from perception.sources import open_drive
+
+    return open_drive(path)
 
 
 def _same_count(ours: Any, naive: Any) -> bool:
