@@ -1,4 +1,4 @@
-"""FCOS of 1 M parameters for CPUs: the eleven sign shapes of REAP, trained from scratch on the simulator."""
+"""FCOS of 0.5 M parameters for CPUs: the eleven sign shapes of REAP, trained from scratch on the simulator."""
 
 _base_ = ["_base_/default.py"]
 
@@ -6,7 +6,7 @@ trained_on = "simulator"
 data_root = "data/signs_sim"
 input_size = (512, 384)
 epochs = 24
-base_batch_size = 8
+base_batch_size = 16
 class_names = (
     *("circle", "triangle", "up-triangle", "diamond-s", "diamond-l", "square"),
     *("rect-s", "rect-m", "rect-l", "pentagon", "octagon"),
@@ -20,13 +20,22 @@ model = dict(
     std=(60.0, 60.0, 60.0),
     detector=dict(
         type="FCOS",
-        backbone=dict(type="ResNet", depth=18, base_channels=20, out_indices=(1, 2, 3), norm_cfg=dict(type="BN")),
+        backbone=dict(
+            type="ResNet",
+            depth=18,
+            base_channels=24,
+            num_stages=3,
+            strides=(1, 2, 2),
+            dilations=(1, 1, 1),
+            out_indices=(1, 2),
+            norm_cfg=dict(type="BN"),
+        ),
         neck=dict(
             type="FPN",
-            in_channels=[40, 80, 160],
+            in_channels=[48, 96],
             out_channels=48,
             start_level=0,
-            num_outs=3,
+            num_outs=2,
             norm_cfg=dict(type="GN", num_groups=8),
         ),
         bbox_head=dict(
@@ -35,8 +44,8 @@ model = dict(
             in_channels=48,
             feat_channels=48,
             stacked_convs=2,
-            strides=[8, 16, 32],
-            regress_ranges=((-1, 48), (48, 96), (96, 1e8)),
+            strides=[8, 16],
+            regress_ranges=((-1, 48), (48, 1e8)),
             center_sampling=True,
             center_sample_radius=1.5,
             norm_on_bbox=True,
@@ -53,9 +62,8 @@ model = dict(
 )
 
 train_dataloader = dict(
-    batch_size=8,
-    num_workers=1,
-    persistent_workers=True,
+    batch_size=16,
+    num_workers=0,
     drop_last=True,
     sampler=dict(type="DefaultSampler", shuffle=True),
     collate_fn=dict(type="stack_samples"),
@@ -67,7 +75,9 @@ train_dataloader = dict(
         class_names=class_names,
         input_size=input_size,
         brightness=0.3,
-        zoom=(0.8, 1.6),
+        zoom=(0.6, 1.4),
+        crop=(128, 128),
+        cache=True,
         min_size=6.0,
         train=True,
     ),
@@ -110,10 +120,8 @@ custom_hooks = [dict(type="EMAHook", ema_type="MomentumAnnealingEMA", momentum=0
 tiny_overrides = {
     "model.input_size": (160, 128),
     "model.detector.backbone.base_channels": 8,
-    "model.detector.neck.in_channels": [16, 32, 64],
+    "model.detector.neck.in_channels": [16, 32],
     "train_dataloader.batch_size": 2,
-    "train_dataloader.num_workers": 0,
-    "train_dataloader.persistent_workers": False,
     "train_dataloader.dataset.input_size": (160, 128),
     "val_dataloader.batch_size": 2,
     "val_dataloader.dataset.input_size": (160, 128),

@@ -20,6 +20,11 @@ from .letterbox import letterbox
 
 __all__ = ["CocoBoxes", "read_coco"]
 
+_AIM = 0.85
+"""Share of crops that are cut around an object."""
+_VISIBLE = 0.3
+"""Objects of which less is left in a crop are not learned."""
+
 
 def read_coco(path: str | Path, class_names: Sequence[str] = ()) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
     """Read a COCO annotation file.
@@ -104,7 +109,10 @@ class CocoBoxes(Dataset):
         flip: Chance of a mirrored image. Signs with arrows or text change their meaning: leave it 0 there.
         brightness: Largest relative change of brightness and contrast.
         zoom: Range of a random magnification about a random point.
+        crop: (width, height) cut out of the magnified image in training, most often around an object: small objects at
+            full resolution for little work. The network must be fully convolutional.
         min_size: Boxes with a shorter side, in input pixels, are not learned.
+        cache: Keep decoded images in memory, one copy a worker.
         train: Draw augmentations and leave out crowd boxes.
         seed: Of the augmentations.
 
@@ -124,7 +132,9 @@ class CocoBoxes(Dataset):
         flip: float = 0.0,
         brightness: float = 0.0,
         zoom: tuple[float, float] = (1.0, 1.0),
+        crop: tuple[int, int] | None = None,
         min_size: float = 2.0,
+        cache: bool = False,
         train: bool = False,
         seed: int = 0,
     ) -> None:
@@ -135,6 +145,8 @@ class CocoBoxes(Dataset):
         self.input_size = (int(input_size[0]), int(input_size[1]))
         self.flip, self.brightness, self.zoom, self.min_size = flip, brightness, tuple(zoom), min_size
         self.train, self.seed = train, seed
+        self.crop = None if crop is None else (int(crop[0]), int(crop[1]))
+        self._cached: dict[int, np.ndarray] | None = {} if cache else None
         self.metainfo = {"classes": self.class_names}
 
     def __len__(self) -> int:
@@ -146,7 +158,14 @@ class CocoBoxes(Dataset):
         Raises:
             InputError: The file is missing, damaged, or not of the size the annotations state.
         """
-        record = self.records[index]
+        if self._cached is not None and index in self._cached:
+            return self._cached[index]
+        image = self._read(self.records[index])
+        if self._cached is not None:
+            self._cached[index] = image
+        return image
+
+    def _read(self, record: Mapping[str, Any]) -> np.ndarray:
         path = (self.root / record["file_name"]).resolve()
         if not path.is_relative_to(self.root.resolve()):
             raise InputError(path, record["file_name"], "a file below the dataset", "a path that leads out of it")
@@ -187,11 +206,12 @@ class CocoBoxes(Dataset):
             keep = ~record["crowd"]
             boxes, labels = boxes[keep], labels[keep]
             image, boxes = self._augment(image, boxes)
-        inputs, placed = letterbox(image, self.input_size)
+        inputs, placed = letterbox(image, (self.train and self.crop) or self.input_size)
         boxes = boxes * placed.scale
         if self.train:
-            boxes = boxes.clip(0, [placed.resized[0], placed.resized[1]] * 2)
+            whole, boxes = boxes, boxes.clip(0, [placed.resized[0], placed.resized[1]] * 2)
             keep = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) >= self.min_size
+            keep &= _area(boxes) >= _VISIBLE * _area(whole)
             boxes, labels = boxes[keep], labels[keep]
         sample = {
             **{name: record[name] for name in ("file_name", "image_id", "size")},
@@ -209,12 +229,31 @@ class CocoBoxes(Dataset):
             image = image[:, ::-1]
             boxes = np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
         scale = float(np.exp(rng.uniform(np.log(self.zoom[0]), np.log(self.zoom[1]))))
-        if scale != 1.0:
-            x, y = rng.uniform(0, 1, 2) * (width, height) * (1 - scale)
-            matrix = np.array([[scale, 0, x], [0, scale, y]])
-            image = cv2.warpAffine(np.ascontiguousarray(image), matrix, (width, height), borderValue=(114, 114, 114))
-            boxes = boxes * scale + np.array([x, y, x, y])
+        size = self.crop or (width, height)
+        if scale != 1.0 or self.crop:
+            full = (width * scale, height * scale)
+            x, y = _corner(rng, boxes * scale, full, size, _AIM if self.crop else 0.0)
+            matrix = np.array([[scale, 0, -x], [0, scale, -y]])
+            image = cv2.warpAffine(np.ascontiguousarray(image), matrix, size, borderValue=(114, 114, 114))
+            boxes = boxes * scale - np.array([x, y, x, y])
         if self.brightness:
             gain, offset = 1 + rng.uniform(-1, 1) * self.brightness, rng.uniform(-1, 1) * self.brightness * 64
             image = np.clip(image.astype(np.float32) * gain + offset, 0, 255).astype(np.uint8)
         return np.ascontiguousarray(image), boxes.astype(np.float32)
+
+
+def _corner(
+    rng: np.random.Generator, boxes: np.ndarray, full: tuple[float, float], size: tuple[int, int], aim: float
+) -> np.ndarray:
+    """(2,) upper left corner of a window of ``size`` in an image of ``full``: with odds ``aim`` an object is in it."""
+    room = np.array(full) - size
+    if len(boxes) and rng.random() < aim:
+        box = boxes[int(rng.integers(len(boxes)))]
+        corner = (box[:2] + box[2:]) / 2 - rng.uniform(0.1, 0.9, 2) * size
+        return np.clip(corner, np.minimum(room, 0), np.maximum(room, 0))
+    return np.asarray(rng.uniform(0, 1, 2) * room)
+
+
+def _area(boxes: np.ndarray) -> np.ndarray:
+    sides: np.ndarray = (boxes[:, 2:] - boxes[:, :2]).clip(min=0)
+    return sides.prod(1)

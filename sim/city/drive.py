@@ -145,11 +145,11 @@ class TownDrive:
         """Renders pictures, built on first use."""
         return Painter(self.town, self.world)
 
-    def sample(self, index: int) -> TownSample:
-        """Frame ``index`` with its labelled pictures."""
+    def sample(self, index: int, ego: np.ndarray | None = None) -> TownSample:
+        """Frame ``index`` with its labelled pictures; ``ego`` (4, 4), ``world_from_ego``, to stand elsewhere."""
         if not 0 <= index < self.n_frames:
             raise IndexError(f"frame {index} of {self.n_frames}")
-        time, ego = self.time(index), self.pose(index)
+        time, ego = self.time(index), self.pose(index) if ego is None else ego
         if self.cameras or self.lidar:
             self.world.move(time)
         views, images = {}, {}

@@ -58,34 +58,90 @@ ATTRIBUTES = (
 )
 """Traffic-element attributes of OpenLane-V2 in their order."""
 
-_COLORS = {"red": (190, 20, 24), "yellow": (240, 180, 20), "blue": (20, 70, 170), "white": (235, 235, 230)}
-_LOOK = {
-    "circle": ("white", "red"), "triangle": ("white", "red"), "up-triangle": ("white", "red"),
-    "diamond-s": ("yellow", "white"), "diamond-l": ("yellow", "white"), "square": ("blue", "white"),
-    "rect-s": ("white", "white"), "rect-m": ("white", "white"), "rect-l": ("white", "white"),
-    "pentagon": ("yellow", "white"), "octagon": ("red", "white"),
+_COLORS = {
+    "red": (190, 20, 24), "yellow": (240, 180, 20), "blue": (20, 70, 170), "white": (235, 235, 230),
+    "black": (20, 20, 20),
 }  # fmt: skip
+_LOOK = {
+    "circle": ("red", 0.76, "white", "black"), "triangle": ("red", 0.70, "white", "black"),
+    "up-triangle": ("red", 0.64, "white", "white"), "diamond-s": ("white", 0.68, "yellow", "yellow"),
+    "diamond-l": ("black", 0.92, "yellow", "black"), "square": ("white", 0.90, "blue", "white"),
+    "rect-s": ("yellow", 0.88, "black", "yellow"), "rect-m": ("black", 0.93, "white", "black"),
+    "rect-l": ("black", 0.93, "white", "black"), "pentagon": ("black", 0.94, "yellow", "black"),
+    "octagon": ("white", 0.92, "red", "white"),
+}  # fmt: skip
+"""Colour of the rim, size of the inner field, its colour, colour of what is on it."""
+_HEAVY = {"triangle": (0.5, 2 / 3), "up-triangle": (0.5, 1 / 3), "pentagon": (0.5, 0.53)}
+"""Point about which the inner field shrinks, where it is not the middle."""
 PIXELS = 96
 
 
 def sign_face(shape: str, rng: np.random.Generator) -> np.ndarray:
-    """(H, W, 4) uint8 sRGB and alpha of a sign without attribute; the symbol on it is random."""
-    fill, rim = (_COLORS[name] for name in _LOOK[shape])
-    image = _blank(SHAPES[shape], rim)
-    inner = 0.5 + (SHAPES[shape].outline - 0.5) * 0.82
-    _poly(image, inner, fill)
-    ink = (20, 20, 20) if sum(fill) > 300 else (240, 240, 240)
-    h, w = image.shape[:2]
+    """(H, W, 4) uint8 sRGB and alpha of a sign without attribute; what is on it is random.
+
+    Shapes of equal outline differ in their faces, as the real ones do: priority and warning diamonds, chevrons, text
+    and speed limits on rectangles.
+    """
+    rim, share, fill, ink = _LOOK[shape]
+    color = _COLORS[ink]
+    image = _blank(SHAPES[shape], _COLORS[rim])
+    middle = np.array(_HEAVY.get(shape, (0.5, 0.5)))
+    _poly(image, middle + (SHAPES[shape].outline - middle) * (share + rng.uniform(-0.03, 0.03)), _COLORS[fill])
     if shape == "octagon":
-        cv2.putText(image, "STOP", (int(w * 0.1), int(h * 0.6)), cv2.FONT_HERSHEY_DUPLEX, w / 110, (*ink, 255), 2, 16)
+        _text(image, "STOP", 0.5, 0.8, color)
     elif shape == "circle":
-        text = str(int(rng.choice([20, 30, 50, 60, 70])))
-        cv2.putText(image, text, (int(w * 0.2), int(h * 0.64)), cv2.FONT_HERSHEY_DUPLEX, w / 80, (*ink, 255), 2, 16)
-    elif rng.random() < 0.7:
-        for _ in range(int(rng.integers(1, 4))):
-            x, y = rng.uniform(0.35, 0.6, 2)
-            _poly(image, np.array([(x, y), (x + 0.14, y), (x + 0.14, y + 0.1), (x, y + 0.1)]), ink)
+        _text(image, str(int(rng.choice([20, 30, 50, 60, 70]))), 0.5, 0.52, color)
+    elif shape == "rect-l":
+        _bar(image, 0.2, 0.8, rng.uniform(0.1, 0.16), 0.07, color)
+        _text(image, str(int(rng.choice([25, 35, 45, 55, 65]))), 0.58, 0.68, color)
+    elif shape == "rect-m":
+        for y in np.linspace(0.24, 0.76, 3) + rng.uniform(-0.03, 0.03, 3):
+            _bar(image, rng.uniform(0.12, 0.25), rng.uniform(0.7, 0.88), y, 0.1, color)
+    elif shape == "rect-s":
+        points = np.array([(0.28, 0.18), (0.72, 0.5), (0.28, 0.82)])
+        _stroke(image, points if rng.random() < 0.5 else points * (-1, 1) + (1, 0), color)
+    elif ink != fill:
+        _symbol(image, middle, rng, color)
     return image
+
+
+def _symbol(image: np.ndarray, middle: np.ndarray, rng: np.random.Generator, color: tuple[int, ...]) -> None:
+    """A walker, an arrow or a bar in the middle of a face."""
+    kind, size = int(rng.integers(3)), rng.uniform(0.8, 1.1)
+    if kind == 0:
+        head = np.round((middle + np.array([0, -0.17]) * size) * image.shape[1::-1]).astype(int)
+        cv2.circle(image, tuple(head.tolist()), round(5 * size), (*color, 255), -1, cv2.LINE_AA)
+        body = np.array([(0.12, 0.22), (0, 0.05), (0, -0.12), (0, 0.05), (-0.12, 0.22)])
+        _stroke(image, middle + body * size, color, 5)
+    elif kind == 1:
+        side = 1 if rng.random() < 0.5 else -1
+        path = np.array([(-0.08, 0.2), (-0.08, -0.05), (0.1, -0.05), (0.02, -0.16), (0.1, -0.05), (0.02, 0.06)])
+        _stroke(image, middle + path * (side, 1) * size, color, 7)
+    else:
+        _stroke(image, middle + np.array([(0, -0.2), (0, 0.04)]) * size, color, 10)
+        _stroke(image, middle + np.array([(0, 0.17), (0, 0.18)]) * size, color, 10)
+
+
+def _stroke(image: np.ndarray, points: np.ndarray, color: tuple[int, ...], width: int = 9) -> None:
+    pixels = np.round(points * image.shape[1::-1]).astype(np.int32)
+    cv2.polylines(image, [pixels], False, (*color, 255), width, cv2.LINE_AA)
+
+
+def _bar(image: np.ndarray, left: float, right: float, y: float, height: float, color: tuple[int, ...]) -> None:
+    _poly(
+        image,
+        np.array([(left, y - height / 2), (right, y - height / 2), (right, y + height / 2), (left, y + height / 2)]),
+        color,
+    )
+
+
+def _text(image: np.ndarray, text: str, y: float, width: float, color: tuple[int, ...]) -> None:
+    """Text across a share of a face, its middle at ``y``."""
+    (w, h), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_DUPLEX, 1.0, 2)
+    scale = width * image.shape[1] / w
+    place = (round((1 - width) / 2 * image.shape[1]), round(y * image.shape[0] + h * scale / 2))
+    thick = max(round(3 * scale), 2)
+    cv2.putText(image, text, place, cv2.FONT_HERSHEY_DUPLEX, scale, (*color, 255), thick, cv2.LINE_AA)
 
 
 def attribute_face(attribute: int) -> np.ndarray:

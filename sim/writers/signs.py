@@ -18,24 +18,30 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from perception.errors import PerceptionError
+from perception.errors import PerceptionError, UnknownNameError
 from perception.geometry import make_pose, rotation_from_euler
 from perception.geometry.camera import Camera
 from perception.geometry.transforms import CAMERA_AXES_IN_EGO
+from perception.held_out import HELD_OUT_SEED
 from perception.jobs import run_jobs
 from perception.sim import presets
 from perception.sim.city.drive import TownDrive, TownSample
 from perception.sim.city.faces import SHAPES
+from perception.sim.city.layout import TownConfig
 from perception.sim.city.model import Town
 from perception.sim.city.truth_objects import CLASSES, boxes_in_picture, signs_in_picture
 from perception.sim.writers import Request, check_request
+from perception.sim.writers.sign_stops import sign_stops
 from perception.sinks.storage import write_file
 
 JPEG_QUALITY = 92
 SPLITS = ("train", "val", "test")
 SIZE = (512, 384)
+PATHS = ("stops", "drive")
 _PERCENT = 20
 """Percentile that counts as black on a sign, 100 minus it as white (method ``percentile`` of REAP)."""
+_UNCOVERED = 0.9
+"""Signs of which less can be seen get no light in the table: a patch on them would cover what is in front of them."""
 
 
 class _Job(NamedTuple):
@@ -47,12 +53,15 @@ class _Job(NamedTuple):
     size: tuple[int, int]
     view: float
     smallest: float
+    path: str
 
 
 def write(request: Request) -> Iterator[str]:
     """Serve ``perception simulate --format signs``.
 
-    Options: ``view`` horizontal field of view in degrees (55), ``smallest`` side in pixels of a labelled sign (12).
+    Options: ``view`` horizontal field of view in degrees (55), ``smallest`` side in pixels of a labelled sign (12),
+    ``path``: ``stops`` looks at a sign in every picture, ``drive`` gives consecutive frames of a drive, few of them
+    with signs. Seeds from :data:`perception.held_out.HELD_OUT_SEED` on all go to ``test``; of the others every tenth.
 
     Raises:
         PerceptionError: Numbers out of range, an unknown preset, or the disk cannot be written.
@@ -64,7 +73,9 @@ def write(request: Request) -> Iterator[str]:
             "simulate: --format signs shows towns with one camera; --world road, --rig, --lidar do not fit"
         )
     presets.get(request.preset)
-    options = request.option({"view": "55", "smallest": "12"})
+    options = request.option({"view": "55", "smallest": "12", "path": "stops"})
+    if options["path"] not in PATHS:
+        raise UnknownNameError("path", options["path"], PATHS)
     try:
         view, smallest = float(options["view"]), float(options["smallest"])
     except ValueError as error:
@@ -74,15 +85,21 @@ def write(request: Request) -> Iterator[str]:
     size = request.size if request.size and all(request.size) else SIZE
     rate = min(request.rate_hz, 2.0)  # the signs of consecutive frames at 10 Hz hardly differ
     jobs = [
-        _Job(str(request.out), request.seed + scene, request.preset, frames, rate, size, view, smallest)
+        _Job(
+            str(request.out), request.seed + scene, request.preset, frames, rate, size, view, smallest, options["path"]
+        )
         for scene in range(request.scenes)
     ]
     records: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
     for number, scene in enumerate(run_jobs(_write_scene, jobs, request.workers)):
-        records[{8: "val", 9: "test"}.get(number % 10, "train")] += scene
+        records[_split(number, jobs[number].seed)] += scene
         yield f"{request.out}/images/{jobs[number].seed:07d}: {sum(len(r['signs']) for r in scene)} signs"
     _write_files(Path(request.out), records)
     yield f"{request.out}: {sum(len(r) for r in records.values())} pictures"
+
+
+def _split(number: int, seed: int) -> str:
+    return "test" if seed >= HELD_OUT_SEED else {8: "val", 9: "test"}.get(number % 10, "train")
 
 
 def _camera(size: tuple[int, int], view: float) -> Camera:
@@ -99,11 +116,9 @@ def _write_scene(job: _Job) -> list[dict[str, Any]]:
     paths = [folder / f"{frame:05d}.jpg" for frame in range(job.frames)]
     if all(path.is_file() and path.with_suffix(".json").is_file() for path in paths):
         return [json.loads(path.with_suffix(".json").read_text()) for path in paths]
-    camera = _camera(job.size, job.view)
-    rig = {"front": camera}
-    drive = TownDrive(job.seed, job.preset, job.frames, job.rate_hz, rig=rig, lidar=None, truth=())
+    drive = _drive(job)
     records = []
-    for path, sample in zip(paths, drive.samples()):
+    for path, sample in zip(paths, _samples(drive, job)):
         name = f"{folder.name}/{path.name}"
         record = _record(name, drive.town, drive.cameras["front"], sample, job.smallest)
         _, code = cv2.imencode(
@@ -113,6 +128,21 @@ def _write_scene(job: _Job) -> list[dict[str, Any]]:
         write_file(path, code.tobytes())
         records.append(record)
     return records
+
+
+def _drive(job: _Job) -> TownDrive:
+    rig = {"front": _camera(job.size, job.view)}
+    town = TownConfig(blocks=(2, 2), signs=0.8) if job.path == "stops" else None
+    return TownDrive(job.seed, job.preset, job.frames, job.rate_hz, rig=rig, lidar=None, truth=(), config=town)
+
+
+def _samples(drive: TownDrive, job: _Job) -> Iterator[TownSample]:
+    if job.path == "drive":
+        return drive.samples()
+    rng = np.random.default_rng([job.seed, 7])
+    times = [drive.time(index) for index in range(job.frames)]
+    poses = sign_stops(drive.town, drive.cameras["front"], times, rng)
+    return (drive.sample(index, pose) for index, pose in enumerate(poses or [None] * job.frames))
 
 
 def _record(name: str, town: Town, camera: Camera, sample: TownSample, smallest: float) -> dict[str, Any]:
@@ -156,7 +186,7 @@ def _write_files(root: Path, records: dict[str, list[dict[str, Any]]]) -> None:
             for sign in record["signs"]:
                 sign_id += 1
                 found["signs"].append(_annotation(sign_id, image_id, sign, tuple(SHAPES)))
-                light = [[round(value, 6) for value in sign["light"]]]
+                light = [[round(value, 6) for value in sign["light"]]] if sign["visible"] >= _UNCOVERED else []
                 writer.writerow([record["file_name"], sign_id, sign["label"], sign["keypoints"], light])
             for thing in record["objects"]:
                 object_id += 1
