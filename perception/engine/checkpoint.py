@@ -134,12 +134,13 @@ def weights_meta(path: str | Path) -> dict[str, Any]:
         raise InputError(path, "header", "a safetensors file", str(error)) from error
 
 
-def describe_weights(path: Path | None) -> dict[str, Any]:
-    """Name, hash and origin of a stage's weights, for the report of a run; empty without weights."""
-    if path is None:
-        return {}
-    origin = weights_meta(path).get("trained_on", "published checkpoint")
-    return {"weights": path.name, "weights_sha256": file_sha256(path), "trained_on": origin}
+def describe_model(name: str, model: nn.Module, weights: Path | None) -> dict[str, Any]:
+    """Name and size of a stage's model, and name, hash and origin of its weights, for the report of a run."""
+    described = {"model": name, "parameters": sum(parameter.numel() for parameter in model.parameters())}
+    if weights is not None:
+        origin = weights_meta(weights).get("trained_on", "published checkpoint")
+        described |= {"weights": weights.name, "weights_sha256": file_sha256(weights), "trained_on": origin}
+    return described
 
 
 def file_sha256(path: str | Path) -> str:

@@ -14,12 +14,13 @@ import numpy as np
 import scipy.io
 from torch.utils.data import Dataset
 
+from perception.engine.pipeline import Pipeline
 from perception.errors import InputError, PerceptionError
 from perception.registry import DATASETS
 from perception.structures import DensityMap, Result
 
 from .images import read_image
-from .transforms import CrowdNormalize, CrowdTargets, PackCrowd, Pipeline
+from .transforms import CrowdNormalize, CrowdTargets, PackCrowd
 
 
 class Record(NamedTuple):

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from perception.engine.pipeline import Pipeline
 from perception.errors import PerceptionError
 
 from .points import rounded_size, scaled_size
-from .transforms import CrowdNormalize, CrowdPad, CrowdRoundResize, Pipeline
+from .transforms import CrowdNormalize, CrowdPad, CrowdRoundResize
 
 
 def network_input(images: Tensor, pipeline: Pipeline) -> Tensor:

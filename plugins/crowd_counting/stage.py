@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from perception.engine.checkpoint import describe_weights, find_weights, load_weights
+from perception.engine.checkpoint import describe_model, find_weights, load_weights
 from perception.engine.config import load_config
+from perception.engine.pipeline import Pipeline
 from perception.errors import PerceptionError
 from perception.registry import MODELS, STAGES
 from perception.runtime.stage import Stage, StageNeeds
@@ -23,7 +24,7 @@ from .decode import head_points
 from .differentiable import network_input
 from .images import to_rgb8
 from .tiles import tiled_maps
-from .transforms import CrowdNormalize, PackCrowd, Pipeline
+from .transforms import CrowdNormalize, PackCrowd
 
 
 @STAGES.register_module()
@@ -127,8 +128,4 @@ class CrowdCountingStage(Stage):
 
     def describe(self) -> dict[str, Any]:
         """Model, size and origin of the weights."""
-        described: dict[str, Any] = {
-            "model": f"{type(self.model).__name__} {self.config_name}",
-            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
-        }
-        return described | describe_weights(self.weights)
+        return describe_model(f"{type(self.model).__name__} {self.config_name}", self.model, self.weights)

@@ -7,47 +7,25 @@ of the picture inside the network input, without padding, and ``inputs``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 import torch
 from mmengine.registry import FUNCTIONS
 
+from perception.engine.pipeline import Sample
 from perception.errors import PerceptionError
 from perception.registry import TRANSFORMS
 
 from .density import adaptive_sigmas, fixed_density, point_density, shrink, shrink_map
 from .points import rounded_size
 
-Sample = dict[str, Any]
 MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
 STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 
 
 BORDERS = {"replicate": cv2.BORDER_REPLICATE, "zero": cv2.BORDER_CONSTANT}
-
-
-class Transform(Protocol):
-    """A step of a pipeline."""
-
-    def __call__(self, sample: Sample) -> Sample:
-        """Return the changed sample."""
-        ...
-
-
-class Pipeline:
-    """A sequence of transforms built from their configs."""
-
-    def __init__(self, steps: Sequence[Mapping[str, Any]]) -> None:
-        self.steps: list[Transform] = [TRANSFORMS.build(dict(step)) for step in steps]
-
-    def __call__(self, sample: Sample) -> Sample:
-        """Apply every step in turn."""
-        for step in self.steps:
-            sample = step(sample)
-        return sample
 
 
 def resized(sample: Sample, size: tuple[int, int], interpolation: int) -> Sample:

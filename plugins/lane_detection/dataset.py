@@ -13,11 +13,12 @@ import cv2
 import numpy as np
 from torch.utils.data import Dataset
 
+from perception.engine.pipeline import Pipeline
 from perception.errors import InputError, PerceptionError
 from perception.registry import DATASETS
 from perception.structures import Lanes2D, Result
 
-from .transforms import LaneNormalize, LaneTargets, PackLanes, Pipeline, scale_points
+from .transforms import LaneNormalize, LaneTargets, PackLanes, scale_points
 
 
 class Record(NamedTuple):

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from perception.engine.pipeline import Pipeline
 from perception.errors import PerceptionError
 
-from .transforms import LaneCrop, LaneNormalize, LaneResize, Pipeline, crop_box
+from .transforms import LaneCrop, LaneNormalize, LaneResize, crop_box
 
 
 def network_input(images: Tensor, pipeline: Pipeline) -> Tensor:

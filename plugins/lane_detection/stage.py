@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from perception.engine.checkpoint import describe_weights, find_weights, load_weights
+from perception.engine.checkpoint import describe_model, find_weights, load_weights
 from perception.engine.config import load_config
+from perception.engine.pipeline import Pipeline
 from perception.errors import PerceptionError
 from perception.registry import MODELS, STAGES
 from perception.runtime.stage import Stage, StageNeeds
@@ -20,7 +21,6 @@ from perception.structures import Frame, Lanes2D, Result
 from .differentiable import network_input
 from .head import LaneMaps
 from .model import GANet
-from .transforms import Pipeline
 
 
 @STAGES.register_module()
@@ -100,8 +100,4 @@ class LaneDetectionStage(Stage):
 
     def describe(self) -> dict[str, Any]:
         """Model, size and origin of the weights."""
-        described: dict[str, Any] = {
-            "model": f"GANet {self.config_name}",
-            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
-        }
-        return described | describe_weights(self.weights)
+        return describe_model(f"GANet {self.config_name}", self.model, self.weights)

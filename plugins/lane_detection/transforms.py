@@ -7,41 +7,19 @@ A sample is a dict with ``img`` (uint8 RGB (H, W, 3)), ``lanes`` (list of (N, 2)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 import torch
 
+from perception.engine.pipeline import Sample
 from perception.errors import PerceptionError
 from perception.registry import TRANSFORMS
 
 from .targets import lane_targets
 
-Sample = dict[str, Any]
 INTERPOLATION = {"linear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}
-
-
-class Transform(Protocol):
-    """A step of a pipeline."""
-
-    def __call__(self, sample: Sample) -> Sample:
-        """Return the changed sample."""
-        ...
-
-
-class Pipeline:
-    """A sequence of transforms built from their configs."""
-
-    def __init__(self, steps: Sequence[Mapping[str, Any]]) -> None:
-        self.steps: list[Transform] = [TRANSFORMS.build(dict(step)) for step in steps]
-
-    def __call__(self, sample: Sample) -> Sample:
-        """Apply every step in turn."""
-        for step in self.steps:
-            sample = step(sample)
-        return sample
 
 
 def scale_points(points: np.ndarray, scale: Sequence[float], half_pixel: bool) -> np.ndarray:

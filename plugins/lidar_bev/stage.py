@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from perception.engine.checkpoint import describe_weights, find_weights, load_weights
+from perception.engine.checkpoint import describe_model, find_weights, load_weights
 from perception.engine.config import load_config
 from perception.errors import PerceptionError
 from perception.ops.ray_visibility import visible_cells
@@ -63,7 +63,7 @@ class LidarBevStage(Stage):
         self.weights = None if weights is None else find_weights(weights)
         if self.weights is not None:
             load_weights(model, self.weights, trust=trust)
-        self.parameters = sum(parameter.numel() for parameter in model.parameters())
+        self.described = describe_model(f"PPN {self.config_name}", model, self.weights)
         places: Mapping[str, str] | str = devices if devices is not None else dict.fromkeys(model.branches, device)
         example = torch.zeros(1, self.settings.channels, *self.settings.grid.shape)
         self.branches = Branches(model.eval().branches, places, executor, example)
@@ -117,6 +117,4 @@ class LidarBevStage(Stage):
 
     def describe(self) -> dict[str, Any]:
         """Model, size, origin of the weights and where the branches run."""
-        described: dict[str, Any] = {"model": f"PPN {self.config_name}", "parameters": self.parameters}
-        described["placement"] = self.branches.placement
-        return described | describe_weights(self.weights)
+        return self.described | {"placement": self.branches.placement}

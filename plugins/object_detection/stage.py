@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from perception.engine.checkpoint import describe_weights, find_weights, load_state, load_weights
+from perception.engine.checkpoint import describe_model, find_weights, load_state, load_weights
 from perception.engine.config import load_config
 from perception.errors import PerceptionError
 from perception.registry import MODELS, STAGES
@@ -116,8 +116,4 @@ class ObjectDetectionStage(Stage):
 
     def describe(self) -> dict[str, Any]:
         """Model, size and origin of the weights."""
-        described: dict[str, Any] = {
-            "model": f"{type(self.model.detector).__name__} {self.config_name}",
-            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
-        }
-        return described | describe_weights(self.weights)
+        return describe_model(f"{type(self.model.detector).__name__} {self.config_name}", self.model, self.weights)

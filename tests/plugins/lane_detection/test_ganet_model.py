@@ -13,10 +13,10 @@ from perception.cli import main
 from perception.cli.convert import convert_checkpoint
 from perception.engine.checkpoint import save_weights
 from perception.engine.config import load_config
+from perception.engine.pipeline import Pipeline
 from perception.errors import PerceptionError
 from perception.plugins.lane_detection import PLUGIN, components
 from perception.plugins.lane_detection.differentiable import network_input
-from perception.plugins.lane_detection.transforms import Pipeline
 from perception.registry import MODELS
 from perception.structures import Calibration, Frame, Provenance
 
