@@ -117,6 +117,8 @@ def openlanev2(folder: Path) -> None:
             "intrinsic": {"K": [[60, 0, 32], [0, 60, 24], [0, 0, 1]], "distortion": [-0.2, 0.1, 0.05]},
         }
         frame = {
+            "segment_id": "10000",
+            "timestamp": time,
             "sensor": {"ring_front_center": camera},
             "pose": {"rotation": np.eye(3).tolist(), "translation": [1, 0, 0]},
             "annotation": {

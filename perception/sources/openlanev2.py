@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from perception.datasets.openlanev2.annotation import to_result
+from perception.datasets.openlanev2.frame import RoadFrame, read_frame
+from perception.datasets.openlanev2.names import FRONT
 from perception.errors import InputError
-from perception.geometry import Camera, make_pose
+from perception.geometry import Camera
+from perception.metrics.openlanev2.io import SEGMENT_SUFFIX, read_object
+from perception.metrics.openlanev2.scene import CENTERLINE, LANE_SEGMENT
 from perception.registry import SOURCES
-from perception.sources.dataset import DatasetSource, Layout, file_inside, image_track
+from perception.sources.dataset import DatasetSource, Layout, image_track
+from perception.sources.log import END_OF_TIME
 from perception.sources.pixels import picture_size
 from perception.sources.transforms import PoseTrack
 from perception.sources.wire import MessageError
-from perception.structures import Boxes2D, Calibration, Fault, LaneGraph, Result
+from perception.structures import Calibration, Fault, Result
 
 __all__ = ["OpenLaneV2Source"]
-
-_FRONT = ("ring_front_center", "CAM_FRONT")
-_ELEMENT_CLASSES = 13
 
 
 @SOURCES.register_module()
 class OpenLaneV2Source(DatasetSource):
-    """Key frames of one segment in the order of their times; centre lines, traffic elements and topology are truth.
+    """Key frames of one segment in the order of their times; annotations of both tracks are truth.
 
-    Cameras keep their names. Each frame has its own calibration, as the files say; a lens with three numbers is radial
-    (k1, k2, k3). The frame flavour ``<time>.json`` is read, ``<time>-ls.json`` only where there is no other.
+    Cameras keep their names. Each frame has its own calibration, as the files say, with the lens (k1, k2, k3) that
+    models leave out. Where a frame has the files of both tracks, ``<time>.json`` gives cameras and pose.
 
     Raises:
         InputError: A frame file is damaged or names pictures outside the data set.
@@ -44,31 +45,30 @@ class OpenLaneV2Source(DatasetSource):
 
     def read_layout(self) -> Layout:
         """See :meth:`DatasetSource.read_layout`."""
-        files: dict[int, Path] = {}
-        for file in sorted((self.path / "info").glob("*.json"), key=lambda file: file.stem.endswith("-ls")):
-            stem = file.stem.removesuffix("-ls")
+        by_stem: dict[str, dict[str, Path]] = {}
+        for file in (self.path / "info").glob("*.json"):
+            stem = file.stem.removesuffix(SEGMENT_SUFFIX)
             if stem.isdecimal():
-                files.setdefault(int(stem), file)
-        self._files = [files[time] for time in sorted(files)]
-        if not self._files:
+                by_stem.setdefault(stem, {})[LANE_SEGMENT if stem != file.stem else CENTERLINE] = file
+        if not by_stem:
             raise InputError(self.path / "info", "", "frames named <time>.json", "none")
+        self._files = [by_stem[stem] for stem in sorted(by_stem, key=int)]
         self._root = self.path.parent.parent
-        self._last: tuple[int, Mapping[str, Any]] | None = None
         self._rigs: dict[int, Calibration] = {}
-        times = sorted(files)
         pictures: dict[str, dict[int, Path]] = {}
-        poses = []
-        for number, time_ns in enumerate(times):
-            frame = self._frame_file(number)
-            poses.append(_pose(frame, self._files[number]))
-            for name, sensor in frame["sensor"].items():
-                path = file_inside(self._root, str(sensor.get("image_path", "")), self._files[number].name)
-                pictures.setdefault(str(name), {})[time_ns] = path
+        times, poses = [], []
+        for number in range(len(self._files)):
+            frame = self._frame_of(number)
+            if frame.timestamp_ns >= END_OF_TIME:
+                raise InputError(self.path / "info", frame.name, "a time that fits into 64 bits", str(frame.timestamp))
+            times.append(frame.timestamp_ns)
+            poses.append(frame.world_from_ego)
+            for name, image in frame.images.items():
+                pictures.setdefault(name, {})[frame.timestamp_ns] = self._root / image
         tracks = {name: image_track(name, list(found.values()), list(found)) for name, found in pictures.items()}
-        layout = Layout(
-            tracks, {name: name for name in tracks}, self._rig_of, PoseTrack.of(times, poses), "frame files"
-        )
-        layout.reference = next((name for name in _FRONT if name in tracks), "")
+        names = {name: name for name in tracks}
+        layout = Layout(tracks, names, self._rig_of, PoseTrack.of(times, poses), "frame files")
+        layout.reference = next((name for name in FRONT.values() if name in tracks), "")
         layout.truth = self._truth
         missing = sum(not path.is_file() for found in pictures.values() for path in found.values())
         if missing:
@@ -76,72 +76,38 @@ class OpenLaneV2Source(DatasetSource):
             layout.faults.append(Fault("images", "missing", f"expected {total} pictures, found {total - missing}"))
         return layout
 
-    def _frame_file(self, number: int) -> Mapping[str, Any]:
-        if self._last is None or self._last[0] != number:
-            file = self._files[number]
-            try:
-                data = json.loads(file.read_bytes())
-                if not isinstance(data["sensor"], dict) or not all(
-                    isinstance(s, dict) for s in data["sensor"].values()
-                ):
-                    raise ValueError("sensor is no mapping of cameras")
-            except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-                raise InputError(file, "", "an OpenLane-V2 frame with sensor and pose", repr(error)) from error
-            self._last = number, data
-        return self._last[1]
+    def _frame_of(self, number: int, track: str = "") -> RoadFrame:
+        """Cameras and pose; with a track its annotation too."""
+        files = self._files[number]
+        file = files[track] if track else files.get(CENTERLINE) or files[LANE_SEGMENT]
+        record = {"segment_id": self.path.name, **read_object(file)}
+        record["timestamp"] = file.stem.removesuffix(SEGMENT_SUFFIX)
+        if not track:
+            record["annotation"] = None
+        return read_frame(record, file, track or CENTERLINE, self.path.parent.name)
 
     def _rig_of(self, number: int) -> Calibration:
         if number not in self._rigs:
             self._rigs.clear()
-            frame, file = self._frame_file(number), self._files[number]
-            cameras = {str(name): self._camera(str(name), sensor, file) for name, sensor in frame["sensor"].items()}
-            self._rigs[number] = Calibration(cameras)
+            frame = self._frame_of(number)
+            self._rigs[number] = Calibration({name: self._camera(frame, name) for name in frame.cameras})
         return self._rigs[number]
 
-    def _camera(self, name: str, sensor: Mapping[str, Any], file: Path) -> Camera:
+    def _camera(self, frame: RoadFrame, name: str) -> Camera:
+        """The camera with its lens, in the size of its picture; where that is missing, as the frame guesses it."""
+        camera = frame.cameras[name]
         try:
-            matrix = np.array(sensor["intrinsic"]["K"], np.float64)
-            bent = np.ravel(np.array(sensor["intrinsic"].get("distortion") or [], np.float64))
-            if bent.size == 3:
-                bent = np.array([bent[0], bent[1], 0, 0, bent[2]])
-            mount = sensor["extrinsic"]
-            pose = make_pose(np.array(mount["rotation"], np.float64), np.array(mount["translation"], np.float64))
-            size = self._size_of(str(sensor["image_path"]), matrix)
-            return Camera(
-                name, *size, matrix, "plumb_bob" if bent.any() else "none", bent if bent.any() else np.zeros(0), pose
-            )
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise InputError(file, f"camera {name}", "K, distortion, rotation and translation", repr(error)) from error
-
-    def _size_of(self, image_path: str, matrix: np.ndarray) -> tuple[int, int]:
-        """Of the picture; where it is missing, that of an image whose middle is the principal point."""
-        try:
-            return picture_size(file_inside(self._root, image_path))
+            width, height = picture_size(self._root / frame.images[name])
         except (OSError, MessageError):
-            return max(round(2 * matrix[0, 2]), 1), max(round(2 * matrix[1, 2]), 1)
+            width, height = camera.size
+        k1, k2, k3 = frame.distortions[name]
+        if k1 or k2 or k3:
+            camera = replace(camera, lens="plumb_bob", distortion=np.array([k1, k2, 0, 0, k3]))
+        return replace(camera, width=width, height=height)
 
     def _truth(self, track: str, number: int) -> list[Result]:
-        frame = self._frame_file(number)
-        annotation = frame.get("annotation")
-        if not annotation or "lane_centerline" not in annotation:
-            return []
-        lanes = tuple(np.array(lane["points"], np.float32) for lane in annotation["lane_centerline"])
-        elements = annotation.get("traffic_element") or []
-        boxes = np.array([np.ravel(item["points"]) for item in elements], np.float32).reshape(-1, 4)
-        labels = np.array([int(item["attribute"]) for item in elements], np.int64)
-        front = next((name for name in _FRONT if name in frame["sensor"]), "")
-        size = self._rig_of(number).cameras[front].size if front else (1, 1)
-        classes = tuple(map(str, range(_ELEMENT_CLASSES)))
-        signs = Boxes2D(front or "front", size, boxes, np.ones(len(boxes)), labels, classes)
-        between = np.array(annotation.get("topology_lclc") or [], np.float32).reshape(len(lanes), len(lanes))
-        to_sign = np.array(annotation.get("topology_lcte") or [], np.float32).reshape(len(lanes), len(elements))
-        return [LaneGraph("ego", lanes, np.ones(len(lanes), np.float32), signs, between, to_sign)]
-
-
-def _pose(frame: Mapping[str, Any], file: Path) -> np.ndarray:
-    try:
-        turn = np.array(frame["pose"]["rotation"], np.float64).reshape(3, 3)
-        place = np.array(frame["pose"]["translation"], np.float64).reshape(3)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(file, "pose", "a rotation of 3x3 and a translation of 3", repr(error)) from error
-    return make_pose(turn, place)
+        cameras = self._rig_of(number).cameras
+        front = next((name for name in FRONT.values() if name in cameras), track)
+        frames = [self._frame_of(number, flavour) for flavour in sorted(self._files[number])]
+        annotations = [frame.annotation for frame in frames if frame.annotation is not None]
+        return [to_result(annotation, front, cameras[front].size) for annotation in annotations]

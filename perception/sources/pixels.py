@@ -134,6 +134,9 @@ def picture_size(file: Path) -> tuple[int, int]:
     with file.open("rb") as stream:
         head = stream.read(24)
         if head.startswith(b"\x89PNG\r\n\x1a\n") and len(head) == 24:
-            return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+            width, height = int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+            if not width or not height:
+                raise MessageError(f"expected a picture with pixels, found one of {width}x{height}")
+            return width, height
         height, width = decode_compressed(head + stream.read()).shape[:2]
     return width, height

@@ -19,7 +19,7 @@ from perception.geometry.geodesy import ecef_from_geodetic, enu_from_ecef
 from perception.geometry.transforms import CAMERA_AXES_IN_EGO
 from perception.sources import drives_in, open_drive
 from perception.sources.times import name_times, split_seconds
-from perception.structures import Boxes2D, Boxes3D, LaneGraph
+from perception.structures import Boxes2D, Boxes3D
 
 POINTS = np.array([[10, 1, 0.5, 7, 3], [20, -2, 1.5, 8, 4]], "<f4")
 
@@ -258,48 +258,6 @@ def test_argoverse2(tmp_path: Path) -> None:
     boxes = frame.truth["ego/boxes_3d"]  # annotated 40 ms earlier, the car has driven 0.4 m since
     assert isinstance(boxes, Boxes3D) and np.allclose(boxes.boxes, [[29.6, 0, 0, 4, 2, 1.5, 0]], atol=1e-5)
     assert boxes.class_names == ("bus",)
-
-
-def openlane_frame(time: int, image: str) -> dict[str, Any]:
-    line = [[float(x), 1.0, 0.0] for x in range(5)]
-    return {
-        "timestamp": time,
-        "sensor": {
-            "ring_front_center": {
-                "image_path": image,
-                "extrinsic": {"rotation": CAMERA_AXES_IN_EGO.tolist(), "translation": [1.6, 0, 1.4]},
-                "intrinsic": {"K": [[50, 0, 32], [0, 50, 24], [0, 0, 1]], "distortion": [-0.2, 0.1, 0.05]},
-            }
-        },
-        "pose": {"rotation": np.eye(3).tolist(), "translation": [time * 1e-9, 0, 0]},
-        "annotation": {
-            "lane_centerline": [{"id": "a", "points": line}, {"id": "b", "points": line}],
-            "traffic_element": [{"id": "t", "category": 1, "attribute": 2, "points": [[1, 2], [5, 8]]}],
-            "topology_lclc": [[0, 1], [0, 0]],
-            "topology_lcte": [[1], [0]],
-        },
-    }
-
-
-def test_openlanev2(tmp_path: Path) -> None:
-    segment = tmp_path / "val" / "10000"
-    (segment / "info").mkdir(parents=True)
-    for time in (10_000_000_000, 9_500_000_000):  # as text the later one comes first
-        image = f"val/10000/image/ring_front_center/{time}.jpg"
-        picture(tmp_path / image)
-        (segment / "info" / f"{time}.json").write_text(json.dumps(openlane_frame(time, image)))
-    with open_drive(segment) as drive:
-        frames = list(drive)
-        assert not drive.faults
-    assert [frame.timestamp_ns for frame in frames] == [9_500_000_000, 10_000_000_000]
-    assert frames[0].ego_pose is not None and frames[0].ego_pose[0, 3] == 9.5
-    graph = frames[0].truth["ego/lane_graph"]
-    assert isinstance(graph, LaneGraph) and len(graph) == 2 and graph.lane_lane.tolist() == [[0, 1], [0, 0]]
-    assert graph.elements is not None and graph.elements.boxes.tolist() == [[1, 2, 5, 8]]
-    assert frames[0].calibration.cameras["ring_front_center"].distortion.tolist() == [-0.2, 0.1, 0, 0, 0.05]
-    (segment / "info" / "11000000000.json").write_text(json.dumps(openlane_frame(11 * 10**9, "../../secret.jpg")))
-    with pytest.raises(InputError, match="a file inside the folder"):
-        open_drive(segment)
 
 
 def test_comma2k19(tmp_path: Path) -> None:
