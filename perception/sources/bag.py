@@ -20,7 +20,7 @@ from perception.sources.mcap_log import MCAP_MAGIC, McapLog
 from perception.sources.messages import ROLES, stamp_of
 from perception.sources.rig import camera_yaws, moving_ego, read_rig
 from perception.sources.rosbag1_log import ROSBAG1_MAGIC, Rosbag1Log
-from perception.sources.rosbag2_log import SQLITE_MAGIC, Rosbag2Log, SqliteLog, bag_files
+from perception.sources.rosbag2_log import SQLITE_MAGIC, Rosbag2Log, SqliteLog, is_bag
 from perception.sources.sync import Group, Partner, Synchronizer
 from perception.sources.video_messages import VideoStreams, is_video, key_frame_before
 from perception.sources.wire import MessageError
@@ -88,7 +88,7 @@ class BagSource(DriveSource):
                 return (
                     0.9 if "rosbag2_bagfile_information" in _beginning(path / "metadata.yaml").decode("latin1") else 0
                 )
-            return 0.8 if bag_files(path)[0] else 0
+            return 0.8 if is_bag(path) else 0
         head = _beginning(path)
         return 1.0 if head.startswith((MCAP_MAGIC, ROSBAG1_MAGIC, SQLITE_MAGIC)) else 0
 

@@ -222,7 +222,7 @@ class ChainedLog(MessageLog):
         return total
 
     def poll(self, topics: Collection[str]) -> Iterator[Record]:
-        """See :meth:`MessageLog.poll`; new files of the folder are not looked for."""
+        """See :meth:`MessageLog.poll`."""
         for part in self.parts:
             if not part.finished:
                 yield from part.poll(topics)

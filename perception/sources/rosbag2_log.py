@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -21,10 +23,14 @@ from perception.sources.log import END_OF_TIME, ChainedLog, Channel, MessageLog,
 from perception.sources.mcap_log import MCAP_MAGIC, McapLog
 from perception.sources.wire import decoder_for, schema_name
 
-__all__ = ["SQLITE_MAGIC", "Rosbag2Log", "SqliteLog", "bag_files"]
+__all__ = ["METADATA", "SQLITE_MAGIC", "Rosbag2Log", "SqliteLog", "bag_files", "is_bag"]
 
 SQLITE_MAGIC = b"SQLite format 3\0"
+METADATA = "metadata.yaml"
 _SUFFIXES = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
+_PART = re.compile(r"_(\d{1,6})\.(?:mcap|db3)(?:\.zstd)?$")
+_LARGEST_OVERLAP_S = 1.0
+_LARGEST_GAP_S = 60.0
 
 
 class SqliteLog(MessageLog):
@@ -177,12 +183,59 @@ class Rosbag2Log(ChainedLog):
             found = str(errors[0]) if errors else f"none of {', '.join(missing)}"
             raise InputError(path, "", "readable bag files (.mcap or .db3)", found)
         super().__init__(path, parts)
+        self._known = {file.name for file in files}
+        if not (path / METADATA).is_file():
+            self._check_one_recording()
         for name in missing:
             self.damaged(f"{name} is named in metadata.yaml and does not exist")
         for unreadable in errors:
             self.damaged(str(unreadable))
         for part in parts:
             self.faults.extend(part.faults)
+
+    def poll(self, topics: Collection[str]) -> Iterator[Record]:
+        """See :meth:`MessageLog.poll`; files that the recorder begins meanwhile are read on.
+
+        The recorder writes ``metadata.yaml`` when it is done; until then more files may come.
+        """
+        complete = (self.path / METADATA).is_file()
+        yield from super().poll(topics)
+        for part in self._begun_parts():
+            self.parts.append(part)
+            self.end_ns = max(self.end_ns, part.end_ns)
+            yield from part.messages(topics)
+        self.finished = complete and all(part.finished for part in self.parts)
+
+    def _begun_parts(self) -> Iterator[MessageLog]:
+        for file in bag_files(self.path)[0]:
+            if file.name not in self._known and file.suffix != ".zstd":
+                try:
+                    part = _open_part(file, False, growing=True)
+                except InputError:
+                    continue  # its head is not written yet; the next call tries again
+                self._known.add(file.name)
+                yield part
+
+    def _check_one_recording(self) -> None:
+        """Refuse files that are no parts of one recording; no metadata says that they are."""
+        filled = [part for part in self.parts if part.end_ns]
+        for before, behind in pairwise(filled):
+            gap_s = (behind.start_ns - before.end_ns) * 1e-9
+            lost = _number(behind.path.name) - _number(before.path.name) - 1
+            if gap_s >= -_LARGEST_OVERLAP_S and (gap_s <= _LARGEST_GAP_S or lost > 0):
+                if lost > 0:
+                    self.damaged(f"{before.path.name} is followed by {behind.path.name}: {lost} missing")
+                continue
+            self.close()
+            names = f"{before.path.name} and {behind.path.name}"
+            how = f"overlap by {-gap_s:.1f} s" if gap_s < 0 else f"lie {gap_s:.0f} s apart"
+            raise InputError(
+                self.path,
+                "",
+                "the parts of one recording (no metadata.yaml names them)",
+                f"{names}, which {how}: give each file as a drive of its own, or write the metadata with "
+                "`ros2 bag reindex`",
+            )
 
     def close(self) -> None:
         """Close all files and remove the temporary folder."""
@@ -214,7 +267,7 @@ def bag_files(folder: Path) -> tuple[list[Path], list[str], str]:
 
     Only the last part of the names in ``metadata.yaml`` is used: a bag cannot point outside its folder.
     """
-    metadata = folder / "metadata.yaml"
+    metadata = folder / METADATA
     if not metadata.is_file():
         return sorted(f for f in folder.iterdir() if f.name.endswith(_SUFFIXES)), [], ""
     try:
@@ -226,6 +279,17 @@ def bag_files(folder: Path) -> tuple[list[Path], list[str], str]:
     mode = str(info.get("compression_mode") or "").lower()
     files = [folder / name for name in names if (folder / name).is_file()]
     return files, [name for name in names if not (folder / name).is_file()], mode
+
+
+def is_bag(folder: Path) -> bool:
+    """True for a folder of bag files that are named as the parts of one recording: alike, up to a number at the end."""
+    files = bag_files(folder)[0]
+    return bool(files) and len({_PART.sub("", file.name) for file in files}) == 1
+
+
+def _number(name: str) -> int:
+    found = _PART.search(name)
+    return int(found[1]) if found else 0
 
 
 def _marks(ids: list[int]) -> str:

@@ -15,7 +15,7 @@ from mcap.writer import CompressionType, Writer
 
 from perception.errors import InputError
 from perception.fuzz.seeds_logs import _ros2, _ros2_messages, rosbag1
-from perception.sources import open_drive
+from perception.sources import drives_in, open_drive
 
 BEGIN = 1_700_000_000_000_000_000
 STEP = 100_000_000
@@ -89,6 +89,94 @@ def test_a_sqlite_bag_is_followed_until_nothing_comes(tmp_path: Path) -> None:
             add(number)
 
     assert follow(path, write, 1.0)[0] == [0, 1, 2, 3]
+
+
+class Recorder:
+    """Writes an MCAP file, a picture a message."""
+
+    def __init__(self, path: Path) -> None:
+        self.stream = path.open("wb")
+        self.writer = Writer(self.stream, chunk_size=500)
+        self.writer.start("ros2")
+        self.channel = self.writer.register_channel(
+            "/cam/image", "cdr", self.writer.register_schema(IMAGE, "ros2msg", b"")
+        )
+        self.stream.flush()
+
+    def add(self, number: int) -> None:
+        at = BEGIN + number * STEP
+        self.writer.add_message(self.channel, at, images()[number % 4], at)
+        self.stream.flush()
+
+    def close(self) -> None:
+        self.writer.finish()
+        self.stream.close()
+
+
+def recorded(path: Path, numbers: range) -> None:
+    recorder = Recorder(path)
+    for number in numbers:
+        recorder.add(number)
+    recorder.close()
+
+
+def test_files_a_recorder_begins_meanwhile_are_read_on(tmp_path: Path) -> None:
+    bag = tmp_path / "bag"
+    bag.mkdir()
+    first = Recorder(bag / "bag_0.mcap")
+    first.add(0)
+    done = []
+
+    def write() -> None:
+        first.add(1)
+        first.close()
+        time.sleep(0.5)  # a closed file is not the end of the bag
+        second = Recorder(bag / "bag_1.mcap")
+        for number in (2, 3):
+            second.add(number)
+            time.sleep(0.3)
+        second.close()
+        (bag / "metadata.yaml").write_text(
+            "rosbag2_bagfile_information:\n  relative_file_paths: [bag_0.mcap, bag_1.mcap]\n"
+        )
+        done.append(time.monotonic())
+
+    with open_drive(bag, follow=5.0) as drive:
+        writer = threading.Thread(target=write)
+        writer.start()
+        found = [frame.timestamp_ns for frame in drive]
+        ended = time.monotonic()
+    writer.join()
+    assert len(found) == 4 and ended - done[0] < 3  # ends with the metadata, not after the whole time of waiting
+
+
+def test_independent_recordings_in_a_folder_are_drives_of_their_own(tmp_path: Path) -> None:
+    for name in ("city.mcap", "highway.mcap"):
+        recorded(tmp_path / name, range(4))
+    assert [Path(drive).name for drive in drives_in(tmp_path)] == ["city.mcap", "highway.mcap"]
+    with pytest.raises(InputError, match=r"drives inside it: city\.mcap, highway\.mcap"):
+        open_drive(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("second", "text"), [(range(2, 40), r"overlap by 1\.[5-9] s"), (range(3000, 3004), r"lie 29\d s apart")]
+)
+def test_files_named_alike_that_are_no_parts_are_refused(tmp_path: Path, second: range, text: str) -> None:
+    recorded(tmp_path / "run_1.mcap", range(20))
+    recorded(tmp_path / "run_2.mcap", second)
+    with pytest.raises(InputError, match=rf"run_1\.mcap and run_2\.mcap, which {text}: give each file"):
+        open_drive(tmp_path)
+    names = "[run_1.mcap, run_2.mcap]"
+    (tmp_path / "metadata.yaml").write_text(f"rosbag2_bagfile_information:\n  relative_file_paths: {names}\n")
+    open_drive(tmp_path).close()
+
+
+def test_parts_without_metadata_are_one_recording_and_a_lost_one_is_told(tmp_path: Path) -> None:
+    for part in (0, 1, 3):
+        recorded(tmp_path / f"bag_{part}.mcap", range(4 * part, 4 * part + 4))
+    with open_drive(tmp_path) as drive:
+        assert len(drive) == 12 and drives_in(tmp_path) == [str(tmp_path)]
+        assert [fault.message for fault in drive.faults] == ["bag_1.mcap is followed by bag_3.mcap: 1 missing"]
 
 
 def test_a_folder_of_pictures_is_followed(tmp_path: Path) -> None:
