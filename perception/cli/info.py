@@ -129,6 +129,8 @@ def _lines(info: DriveInfo, found: _Findings) -> Iterable[str]:
         yield f"  lidar {name}: {_mounting(info, name)}{_topic(info, name)}"
     source = f" ({info.pose_source})" if info.pose_source else ""
     yield f"  ego pose: {'found' if info.has_pose else 'not found'}{source}"
+    if info.origin is not None:
+        yield "  world: east, north and up of latitude {:.7f}, longitude {:.7f}, height {:.1f} m".format(*info.origin)
     if info.transforms:
         yield "transforms"
         yield from _tree(info.transforms)

@@ -24,29 +24,39 @@ _FEATURE = '{"type":"Feature"'
 class GeoJsonSink(PartsSink):
     """``lanes.geojson``: a FeatureCollection in the world frame, a feature a line: lanes, areas, outlines of boxes.
 
-    With an ``origin`` the coordinates are longitude, latitude and height as the standard (RFC 7946) has it. Without one
-    they are x, y and z of the world frame in metres, and the collection says so in ``coordinates``; programs then show
-    them as a plan. Frames without an ego pose have no place in the world and give nothing.
+    Where the world's origin is known, from satellite fixes of the drive or as ``origin``, the coordinates are
+    longitude, latitude and height as the standard (RFC 7946) has it. Else they are x, y and z of the world frame in
+    metres, and the collection says so in ``coordinates``; programs then show them as a plan. Frames without an ego pose
+    have no place in the world and give nothing.
 
     Properties: ``index``, ``timestamp_ns``, ``stage``, ``kind``, ``item``, ``label``, ``score``, ``track_id``,
     ``links``.
 
     Args:
         out: Folder of the run.
-        origin: Latitude, longitude[, height] of the world's origin, whose x points east and y north; None if unknown.
+        origin: Latitude, longitude[, height] of the world's origin, whose x points east and y north; None takes that of
+            the drive.
         part_frames: Frames in a part: what a killed run has to compute again at most.
     """
 
     def __init__(self, out: str | Path, origin: Sequence[float] | None = None, part_frames: int = 100) -> None:
         super().__init__(out, "lanes.geojson", part_frames)
-        self.earth = None if origin is None else Earth(origin)
+        self.earth, self._given = None if origin is None else Earth(origin), origin is not None
         self._path = self.path
         self._features: list[str] = []
+
+    def _start(self) -> None:
+        super()._start()
+        state = self._parts.state or {}
+        if not self._given and state.get("origin"):
+            self.earth = Earth(state["origin"])
 
     def _begin_part(self, path: Path) -> None:
         self._path, self._features = path, []
 
     def _write(self, frame: Frame, results: Mapping[str, Result], faults: Sequence[Fault]) -> None:
+        if self.earth is None and frame.world_origin is not None:
+            self.earth = Earth(frame.world_origin)
         for stage, result in results.items():
             for number, item, points in world_items(frame, result):
                 about = {"index": frame.index, "timestamp_ns": frame.timestamp_ns, "stage": stage, "kind": result.KIND}
@@ -69,9 +79,10 @@ class GeoJsonSink(PartsSink):
             properties["links"] = list(item.links)
         return {"type": "Feature", "geometry": geometry, "properties": properties}
 
-    def _end_part(self) -> None:
+    def _end_part(self) -> dict[str, Any]:
         lines, self._features = self._features, []
         write_file(self._path, "".join(self._collection(lines)).encode())
+        return {"origin": None if self.earth is None else list(self.earth.origin)}
 
     def _abandon_part(self) -> None:
         self._features = []

@@ -41,12 +41,13 @@ class Lanelet2Sink(PartsSink):
     A frame is exported when the vehicle is ``spacing_m`` from where the last one was, so that lanelets follow each
     other instead of lying on each other; they are not merged. Each segment of a ``LaneSegments`` result becomes a
     lanelet of two ways; other results give single ways. Nodes carry ``local_x``, ``local_y`` and ``ele`` in metres of
-    the world frame, and the latitude and longitude that Lanelet2 wants: true ones with an ``origin``, else around
-    0, 0, which the local projector undoes. Frames without an ego pose give nothing.
+    the world frame, and the latitude and longitude that Lanelet2 wants: true ones where the drive or ``origin`` tells
+    the world's origin, else around 0, 0, which the local projector undoes. Frames without an ego pose give nothing.
 
     Args:
         out: Folder of the run.
-        origin: Latitude, longitude[, height] of the world's origin, whose x points east and y north; None if unknown.
+        origin: Latitude, longitude[, height] of the world's origin, whose x points east and y north; None takes that of
+            the drive.
         spacing_m: Way from one exported frame to the next, metres.
         min_score: Leave out what is less certain.
         part_frames: Frames in a part: what a killed run has to compute again at most.
@@ -63,7 +64,7 @@ class Lanelet2Sink(PartsSink):
         super().__init__(out, "map.osm", part_frames)
         if not spacing_m >= 0:
             raise PerceptionError(f"spacing_m: expected a length of 0 or more, found {spacing_m}")
-        self.earth = Earth(origin or (0.0, 0.0))
+        self.earth, self._given = Earth(origin or (0.0, 0.0)), origin is not None
         self.spacing_m, self.min_score = spacing_m, min_score
         self._path = self.path
         self._lines: list[str] = []
@@ -71,7 +72,13 @@ class Lanelet2Sink(PartsSink):
 
     def _start(self) -> None:
         super()._start()
-        self._state = self._parts.state or {"last_id": 0, "at": None}
+        self._state = self._parts.state or {"last_id": 0, "at": None, "origin": None}
+        self._place(self._state.get("origin"))
+
+    def _place(self, origin: Sequence[float] | None) -> None:
+        """Take over the origin of the drive, unless the user gave one."""
+        if not self._given and origin is not None and tuple(origin) != self.earth.origin:
+            self.earth, self._state["origin"] = Earth(origin), list(origin)
 
     def _begin_part(self, path: Path) -> None:
         self._path, self._lines = path, []
@@ -83,6 +90,7 @@ class Lanelet2Sink(PartsSink):
         if last is not None and np.linalg.norm(np.subtract(here, last)) < self.spacing_m:
             return
         self._state["at"] = here
+        self._place(frame.world_origin)
         for stage, result in results.items():
             about = {"perception:stage": stage, "perception:frame": str(frame.index)}
             if isinstance(result, LaneSegments):

@@ -14,6 +14,7 @@ from perception.errors import InputError
 from perception.registry import SOURCES
 from perception.sources.base import DriveInfo, DriveOptions, DriveSource, StreamInfo
 from perception.sources.frames import GNSS_GAP_NS, TRUTH, FrameBuilder
+from perception.sources.gnss import first_fix
 from perception.sources.log import END_OF_TIME, Channel, MessageLog, Record, first_message
 from perception.sources.mapping import DriveMapping, pose_topics
 from perception.sources.mcap_log import MCAP_MAGIC, McapLog
@@ -113,6 +114,8 @@ class BagSource(DriveSource):
         self.faults += [*self.log.faults, *self.rig.faults]
         self._damage_seen = len(self.log.faults)
         self._poses_move = bool(self.rig.pose_frames) or self.mapping.pose not in ("", "tf", "lidar")
+        fixes = self._roles.get(self.mapping.pose, ("",))[0] == "gnss"
+        self._origin = first_fix(self.log, self.mapping.pose) if fixes else None
 
     def _topic_roles(self) -> dict[str, tuple[str, str]]:
         """Topic -> (role, sensor name), for the topics that are read while iterating."""
@@ -156,6 +159,7 @@ class BagSource(DriveSource):
             pose_source=self._pose_source(),
             transforms=self.rig.edges,
             yaws=camera_yaws(self.rig.cameras),
+            origin=self._origin,
         )
 
     def __len__(self) -> int:
@@ -263,7 +267,7 @@ class BagSource(DriveSource):
     def _builder(self) -> FrameBuilder:
         roles = {name: role for role, name in self._roles.values()}
         provenance = Provenance(str(self.path), type(self).__name__, self._reference)
-        return FrameBuilder(self.rig, self.mapping, roles, provenance, self.record_fault)
+        return FrameBuilder(self.rig, self.mapping, roles, provenance, self.record_fault, self._origin)
 
     @property
     def _margin_ns(self) -> int:

@@ -92,6 +92,7 @@ class DriveInfo:
         faults: Damage of the file as a whole.
         pose_source: Where ego poses come from, in words; empty when there are none.
         transforms: Edges of the transform tree: (parent, child, True if it moves).
+        origin: Latitude, longitude (degrees) and height (metres) of the world's origin, see ``Frame.world_origin``.
         yaws: Camera -> direction it looks in, radians in the ego frame (left positive), where its pose is known.
     """
 
@@ -112,6 +113,7 @@ class DriveInfo:
     pose_source: str = ""
     transforms: tuple[tuple[str, str, bool], ...] = ()
     yaws: Mapping[str, float] = field(default_factory=dict)
+    origin: tuple[float, float, float] | None = None
 
     @property
     def duration_s(self) -> float:
@@ -145,6 +147,7 @@ class DriveInfo:
             "pose_source": self.pose_source,
             "transforms": [list(edge) for edge in self.transforms],
             "yaws": dict(self.yaws),
+            "origin": None if self.origin is None else list(self.origin),
         }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from perception.arrays import load_npy
 from perception.errors import InputError
 from perception.geometry import Camera, make_pose, quaternion_to_matrix, rotation_from_euler
-from perception.geometry.geodesy import enu_from_ecef
+from perception.geometry.geodesy import enu_from_ecef, geodetic_from_ecef
 from perception.geometry.transforms import CAMERA_AXES_IN_EGO, invert_pose
 from perception.registry import SOURCES
 from perception.sources.dataset import DatasetSource, Layout, Track
@@ -65,7 +65,9 @@ class Comma2k19Source(DatasetSource):
             "video", "image", times[:count], self._video.read, lambda n: f"frame {n}", f"video ({video.name})"
         )
         rig = Calibration({"video": self._camera})
-        return Layout({"video": track}, {"front": "video"}, lambda _: rig, poses, "global_pose (GNSS)", faults=faults)
+        layout = Layout({"video": track}, {"front": "video"}, lambda _: rig, poses, "global_pose (GNSS)", faults=faults)
+        layout.origin = self._origin
+        return layout
 
     def close(self) -> None:
         """Let the video go."""
@@ -83,6 +85,8 @@ class Comma2k19Source(DatasetSource):
         ego_from_device = make_pose(self._mounting(turned), np.array([0, 0, _HEIGHT_M]))
         self._camera = _camera(ego_from_device)
         enu, device_from_ego = enu_from_ecef(places[0]), invert_pose(ego_from_device)
+        latitude, longitude, height = geodetic_from_ecef(places[:1])[0].tolist()
+        self._origin = latitude, longitude, height
         return PoseTrack.of(
             times.tolist(), [enu @ make_pose(turn, place) @ device_from_ego for turn, place in zip(turned, places)]
         )

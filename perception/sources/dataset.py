@@ -83,6 +83,7 @@ class Layout:
         reference: Suggested sensor to drive the frames; empty: ``front``, else the first camera, else the first LiDAR.
         tolerance_ms: Largest difference of times within one frame.
         faults: Damage found while listing.
+        origin: Latitude, longitude and height of the world of the poses, see :class:`~perception.structures.Frame`.
     """
 
     tracks: Mapping[str, Track]
@@ -94,6 +95,7 @@ class Layout:
     reference: str = ""
     tolerance_ms: float = 50.0
     faults: list[Fault] = field(default_factory=list)
+    origin: tuple[float, float, float] | None = None
 
 
 class DatasetSource(DriveSource):
@@ -147,6 +149,7 @@ class DatasetSource(DriveSource):
             faults=tuple(self.faults),
             pose_source=self.layout.pose_source if self._has_pose else "",
             yaws=camera_yaws(rig.cameras),
+            origin=self.layout.origin if self._has_pose else None,
         )
 
     def __len__(self) -> int:
@@ -192,7 +195,8 @@ class DatasetSource(DriveSource):
         provenance = Provenance(str(self.path), type(self).__name__, reference.label(index))
         calibration = self._fitting(index, images, faults)
         truth = self._frame_truth(reference, index, faults)
-        return Frame(time_ns, index, images, clouds, calibration, pose, truth, tuple(faults), provenance)
+        origin = self.layout.origin if self._has_pose else None
+        return Frame(time_ns, index, images, clouds, calibration, pose, truth, tuple(faults), provenance, origin)
 
     def _record(self, name: str, track: Track, index: int, time_ns: int) -> tuple[Record | None, list[Fault]]:
         number, distance = (index, 0) if name == self.reference else track.nearest(time_ns)

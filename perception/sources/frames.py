@@ -37,6 +37,7 @@ class FrameBuilder:
         roles: Sensor or truth topic -> ``image``, ``cloud`` or ``result``.
         provenance: Drive, source and topic of the reference sensor.
         record_fault: Takes faults that belong to no frame.
+        origin: Of the world, see :class:`~perception.structures.Frame`.
     """
 
     def __init__(
@@ -46,11 +47,12 @@ class FrameBuilder:
         roles: Mapping[str, str],
         provenance: Provenance,
         record_fault: Callable[[Fault], None],
+        origin: tuple[float, float, float] | None = None,
     ) -> None:
         self._rig, self._mapping, self._roles = rig, mapping, roles
-        self._provenance, self._record_fault = provenance, record_fault
+        self._provenance, self._record_fault, self._origin = provenance, record_fault, origin
         self._topic_pose = mapping.pose not in ("", "tf", "lidar")
-        self._gnss = GnssPoses(rig.antenna) if roles.get(mapping.pose) == "gnss" else None
+        self._gnss = GnssPoses(rig.antenna, origin) if roles.get(mapping.pose) == "gnss" else None
         self._tree: TransformTree = rig.tree.without_motion()
         self._track = PoseTrack(gap_ns=GNSS_GAP_NS) if self._gnss else PoseTrack()
         self._calibrations: dict[frozenset[str], Calibration] = {}
@@ -111,7 +113,8 @@ class FrameBuilder:
         provenance = replace(self._provenance, record=f"{self._provenance.record}#{group.ordinal}")
         calibration = self._calibration(images, faults)
         images = {name: images[name] for name in self._mapping.cameras if name in images}
-        return Frame(group.stamp_ns, group.ordinal, images, clouds, calibration, pose, truth, tuple(faults), provenance)
+        rest = pose, truth, tuple(faults), provenance, self._origin
+        return Frame(group.stamp_ns, group.ordinal, images, clouds, calibration, *rest)
 
     def _decode(self, name: str, message: Any) -> tuple[Any, int]:
         """What a message carries, or the error; and how many points were removed."""

@@ -79,6 +79,7 @@ class KittiRawSource(_Kitti):
         poses = self._poses()
         if poses is not None:
             layout.poses, layout.pose_source = poses, "oxts (GNSS and inertial unit)"
+            layout.origin = self._origin
         return layout
 
     def _rig(self, images: Mapping[int, Track]) -> Calibration:
@@ -120,6 +121,8 @@ class KittiRawSource(_Kitti):
         except (ValueError, OSError) as error:
             raise InputError(self.path / "oxts", "", "lat lon alt roll pitch yaw in every file", str(error)) from error
         places = east_north_up(*rows[:, :3].T)
+        latitude, longitude, height = rows[0, :3].tolist()
+        self._origin = latitude, longitude, height
         road = invert_pose(_on_the_road(UNIT_HEIGHT_M))
         return PoseTrack.of(
             list(times), [make_pose(rotation_from_euler(*row[3:6]), place) @ road for row, place in zip(rows, places)]

@@ -88,7 +88,7 @@ class LidarOdometrySource(DriveSource):
     def info(self) -> DriveInfo:
         """See :class:`DriveInfo`."""
         source = f"LiDAR odometry (kiss-icp) on {self._lidar}"
-        return replace(self._ranged.info, has_pose=True, pose_source=source)
+        return replace(self._ranged.info, has_pose=True, pose_source=source, origin=None)
 
     def __len__(self) -> int:
         return len(self._ranged)
@@ -124,10 +124,10 @@ def _with_poses(source: DriveSource, lidar: str) -> Iterator[Frame]:
         if cloud is None or len(cloud) < _MINIMUM_POINTS:
             found = "none" if cloud is None else f"{len(cloud)} points"
             fault = Fault("ego_pose", "missing", f"expected a sweep of {lidar} for odometry, found {found}")
-            yield replace(frame, faults=(*frame.faults, fault))
+            yield replace(frame, faults=(*frame.faults, fault), world_origin=None)
             continue
         if cloud.timestamp_ns != sweep or pose is None:
             sweep = cloud.timestamp_ns
             ego_from_lidar = frame.calibration.sensors.get(lidar, ego_from_lidar)
             pose = ego_from_lidar @ odometry.add(cloud) @ invert_pose(ego_from_lidar)
-        yield replace(frame, ego_pose=pose)
+        yield replace(frame, ego_pose=pose, world_origin=None)

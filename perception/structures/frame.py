@@ -121,6 +121,8 @@ class Frame:
         truth: ``"<frame_id>/<kind>"`` -> ground truth result.
         faults: Sensors missing or corrupt in this frame.
         provenance: Where it came from.
+        world_origin: Latitude and longitude in degrees and height in metres of the world's origin, whose x points east
+            and y north; None when the world is not tied to the earth.
     """
 
     timestamp_ns: int
@@ -132,6 +134,7 @@ class Frame:
     truth: Mapping[str, Result] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
     provenance: Provenance = Provenance()
+    world_origin: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
         for name, image in self.images.items():

@@ -70,6 +70,41 @@ def test_geojson_with_an_origin_is_longitude_first(tmp_path):
     assert line[0] == pytest.approx([8.4, 49.0 + 10 / 111_209, 100], abs=1e-6)
 
 
+ORIGIN = (49.0, 8.4, 100.0)
+
+
+def drive_with_fixes(sink, count):
+    """Frames of a drive whose world is tied to the earth; the sink is left open, as a kill leaves it."""
+    sink.open()
+    for number in range(count):
+        sink.append(replace(frame(number), world_origin=ORIGIN), results(number), (), {})
+
+
+def test_maps_take_the_origin_of_the_drive(tmp_path):
+    for name, origin in (("given", ORIGIN), ("found", None)):
+        for sink in (GeoJsonSink(tmp_path / name, origin), Lanelet2Sink(tmp_path / name, origin)):
+            drive_with_fixes(sink, 4)
+            sink.close()
+    for file in ("lanes.geojson", "map.osm"):
+        assert (tmp_path / "found" / file).read_text() == (tmp_path / "given" / file).read_text()
+    other = GeoJsonSink(tmp_path / "other", (10.0, 20.0))  # what the user says counts
+    drive_with_fixes(other, 1)
+    other.close()
+    first = json.loads((tmp_path / "other" / "lanes.geojson").read_text())["features"][0]["geometry"]["coordinates"]
+    assert np.allclose(np.ravel(first)[:2], [20, 10], atol=1e-2)
+
+
+def test_a_continued_run_keeps_the_origin(tmp_path):
+    for sink in (GeoJsonSink(tmp_path, part_frames=2), Lanelet2Sink(tmp_path, part_frames=2, spacing_m=0)):
+        drive_with_fixes(sink, 2)  # one whole part, and the run is killed
+    for sink in (GeoJsonSink(tmp_path, part_frames=2), Lanelet2Sink(tmp_path, part_frames=2, spacing_m=0)):
+        assert sink.resume() == 2
+        write(sink, 0)
+    assert "coordinates" not in json.loads((tmp_path / "lanes.geojson").read_text())
+    nodes, _, _ = osm(tmp_path / "map.osm")
+    assert {round(float(node.get("lat"))) for node, _ in nodes.values()} == {49}
+
+
 def osm(path):
     root = ElementTree.parse(path).getroot()
     tags = lambda element: {tag.get("k"): tag.get("v") for tag in element.iter("tag")}  # noqa: E731

@@ -209,6 +209,7 @@ def test_kitti_raw(tmp_path: Path, kind: str) -> None:
     assert (camera.lens, camera.intrinsics[0, 0]) == (("none", 50) if kind == "sync" else ("plumb_bob", 55))
     assert np.allclose(camera.ego_from_camera, make_pose(CAMERA_AXES_IN_EGO, np.array([0, 0.1, 0.93])))
     assert [frame.timestamp_ns - frames[0].timestamp_ns for frame in frames] == [0, 200_000_000]
+    assert frames[0].world_origin == (49.0, 8.0, 100.0)
     assert frames[1].ego_pose is not None  # 2e-5 degrees east at latitude 49
     assert np.allclose(frames[1].ego_pose[:3, 3], [math.radians(2e-5) * 4_194_350, 0, -0.93], atol=1e-3)
     assert np.allclose(frames[1].ego_pose[:2, 0], [math.cos(0.5), math.sin(0.5)])

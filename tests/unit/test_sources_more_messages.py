@@ -100,6 +100,13 @@ def test_course_over_ground_gives_the_heading() -> None:
         poses.add_fix(4, type("Bad", (), {"latitude": math.nan, "longitude": 0.0, "altitude": 0.0})())
 
 
+def test_a_drive_that_is_read_from_its_middle_has_the_world_of_its_first_fix() -> None:
+    poses = GnssPoses(origin=(0.0, 0.0, 0.0))
+    poses.add_fix(0, Fix(500, 20))
+    known = poses.add_fix(1, Fix(500, 30))
+    assert np.allclose([pose[:2, 3] for _, pose in known], [[500, 20], [500, 30]], atol=1e-2)
+
+
 def imu(yaw: float, known: bool = True) -> Any:
     turn = type("Turn", (), {"x": 0.0, "y": 0.0, "z": math.sin(yaw / 2), "w": math.cos(yaw / 2)})()
     return type("Imu", (), {"orientation": turn, "orientation_covariance": np.full(9, 0.0 if known else -1.0)})()
@@ -123,6 +130,7 @@ def test_a_drive_without_moving_transforms_takes_its_poses_from_satellites(tmp_p
         frames = list(drive)
     assert info.pose_source == "sensor_msgs/NavSatFix on /fix with the orientation of /imu"
     assert info.mapping.to_dict()["imu"] == "/imu"
+    assert info.origin == (49.0, 8.0, 100.0) and {frame.world_origin for frame in frames} == {info.origin}
     places = [frame.ego_pose[0, 3] for frame in frames if frame.ego_pose is not None]
     assert np.allclose(places, [0, 7.3173, 14.6346, 21.9519], atol=1e-3)  # 6390430 m cos(49) 1e-4 degrees
 
