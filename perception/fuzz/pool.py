@@ -61,6 +61,7 @@ class Outcome:
     refused: int = 0
     seconds: float = 0.0
     slowest_s: float = 0.0
+    stopped: bool = False
     failures: list[Failure] = field(default_factory=list)
 
     @property
@@ -93,6 +94,7 @@ def fuzz(
 
     Returns:
         Counts, and the failures: ``exception`` (other than ``PerceptionError``), ``memory``, ``crash`` or ``hang``.
+        After Ctrl-C those so far, marked as ``stopped``.
     """
     outcome, began = Outcome(reader.name), time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="perception-fuzz-") as scratch:
@@ -111,6 +113,8 @@ def fuzz(
                     if result is not None:
                         _record(outcome, worker, result, keep)
                         worker.give(next(numbers, None))
+        except KeyboardInterrupt:
+            outcome.stopped = True
         finally:
             for worker in workers:
                 worker.stop()

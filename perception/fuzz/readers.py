@@ -105,8 +105,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not chosen:
         parser.error(f"no reader matches {args.reader!r}; known: {', '.join(READERS)}")
     _warm_up()
-    outcomes = [_run(reader, args) for reader in chosen]
-    return int(any(outcome.failures for outcome in outcomes))
+    failed = False
+    for reader in chosen:
+        outcome = _run(reader, args)
+        failed = failed or bool(outcome.failures)
+        if outcome.stopped:
+            return 130
+    return int(failed)
 
 
 def _run(reader: Reader, args: argparse.Namespace) -> Outcome:

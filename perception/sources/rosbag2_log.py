@@ -29,6 +29,7 @@ SQLITE_MAGIC = b"SQLite format 3\0"
 METADATA = "metadata.yaml"
 _SUFFIXES = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
 _PART = re.compile(r"_(\d{1,6})\.(?:mcap|db3)(?:\.zstd)?$")
+_SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where libyaml is built in
 _LARGEST_OVERLAP_S = 1.0
 _LARGEST_GAP_S = 60.0
 
@@ -271,7 +272,7 @@ def bag_files(folder: Path) -> tuple[list[Path], list[str], str]:
     if not metadata.is_file():
         return sorted(f for f in folder.iterdir() if f.name.endswith(_SUFFIXES)), [], ""
     try:
-        content: Any = yaml.safe_load(metadata.read_text())
+        content: Any = yaml.load(metadata.read_text(), _SAFE)
         info = content["rosbag2_bagfile_information"]
         names = [PurePath(str(name)).name for name in info["relative_file_paths"]]
     except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:

@@ -49,6 +49,19 @@ def behave(path: Path) -> None:
         np.ones(1 << 29)
 
 
+def test_a_stopped_run_gives_what_it_has(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+
+    def read(path: Path) -> None:
+        with seen.open("a") as file:
+            file.write(".")
+        if seen.stat().st_size == 3:
+            os.kill(os.getppid(), signal.SIGINT)
+
+    outcome = fuzz(Reader("stop", lambda folder: folder.joinpath("a").write_bytes(bytes(64)) and None, read), 10**6)
+    assert outcome.stopped and 2 <= outcome.inputs < 10**6 and not outcome.failures
+
+
 def test_every_way_to_fail_is_noticed(tmp_path: Path) -> None:
     reader = Reader("behave", lambda folder: folder.joinpath("a").write_bytes(bytes(64)) and None, behave)
     outcome = fuzz(reader, 30, timeout_s=0.5, memory=1 << 28, keep=tmp_path)
