@@ -165,7 +165,7 @@ def instance_details(target: AttackTarget, prediction: Any, sample: AttackSample
     return list(target.instance_details(prediction, sample)) if isinstance(target, DetailedTarget) else []
 
 
-def check_goal(target: AttackTarget, goal: str) -> None:
+def check_goal(target: Any, goal: str) -> None:
     """Refuse a goal before work starts.
 
     Raises:

@@ -14,5 +14,6 @@ PLUGIN = PluginSpec(
     ),
     weights=("ppn_tiny_sim.safetensors",),
     bench=("perception.plugins.lidar_bev.bench",),
+    capabilities=frozenset({"AttackTarget"}),
     parity={"ppn_crowd": "perception.plugins.lidar_bev.parity:run"},
 )

@@ -1,5 +1,5 @@
 """Importing this module registers everything the plugin offers to configs."""
 
-from . import dataset, metric, model, networks, stage
+from . import attack_scenes, attack_target, dataset, metric, model, networks, stage
 
-__all__ = ["dataset", "metric", "model", "networks", "stage"]
+__all__ = ["attack_scenes", "attack_target", "dataset", "metric", "model", "networks", "stage"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.config import Config
 
 from perception.engine.checkpoint import describe_model, find_weights, load_weights
 from perception.engine.config import load_config
@@ -22,6 +23,27 @@ from perception.structures import BevGrid, Frame, Result
 from .model import ParallelPerception
 from .sweeps import CLASSES, UNKNOWN, sweep_of
 from .windows import WindowSettings, input_maps, level_of
+
+
+def load_model(
+    config: str | Path, weights: str | Path | None, trust: bool = False
+) -> tuple[Config, ParallelPerception, Path | None]:
+    """The config, the networks it names, and the file of weights they were given.
+
+    Args:
+        config: A shipped name or a path.
+        weights: File or name of shipped weights; None keeps random weights.
+        trust: Allow unpickling of foreign checkpoints.
+
+    Raises:
+        PerceptionError: The weights do not fit; names the keys.
+    """
+    content = load_config(config)
+    model: ParallelPerception = MODELS.build(dict(content.model))
+    path = None if weights is None else find_weights(weights)
+    if path is not None:
+        load_weights(model, path, trust=trust)
+    return content, model, path
 
 
 @STAGES.register_module()
@@ -55,14 +77,10 @@ class LidarBevStage(Stage):
         compensate: bool | None = None,
         trust: bool = False,
     ) -> None:
-        content = load_config(config)
+        content, model, self.weights = load_model(config, weights, trust)
         self.config_name = Path(str(content.filename)).stem
         window = dict(content.window) | ({} if compensate is None else {"compensate": compensate})
         self.settings, self.lidar = WindowSettings.of(window), lidar
-        model: ParallelPerception = MODELS.build(dict(content.model))
-        self.weights = None if weights is None else find_weights(weights)
-        if self.weights is not None:
-            load_weights(model, self.weights, trust=trust)
         self.described = describe_model(f"PPN {self.config_name}", model, self.weights)
         places: Mapping[str, str] | str = devices if devices is not None else dict.fromkeys(model.branches, device)
         example = torch.zeros(1, self.settings.channels, *self.settings.grid.shape)

@@ -9,6 +9,9 @@ PLUGIN = PluginSpec(
     modules=(
         "perception.plugins.patch_robustness.scenes",
         "perception.plugins.patch_robustness.crowd_scenes",
+        "perception.plugins.patch_robustness.drive_scenes",
+        "perception.plugins.patch_robustness.defences",
+        "perception.plugins.patch_robustness.masking",
         "perception.plugins.patch_robustness.victim",
     ),
     configs=(
@@ -16,6 +19,9 @@ PLUGIN = PluginSpec(
         "robustness/lanes_road_patch.py",
         "robustness/signs_sticker.py",
         "robustness/crowd_poster.py",
+        "robustness/lanes_drive_patch.py",
+        "robustness/lidar_cells.py",
+        "robustness/lidar_board.py",
     ),
     bench=("perception.plugins.patch_robustness.bench",),
     parity={"reap": "perception.plugins.patch_robustness.parity:run"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,16 +16,17 @@ from perception.errors import PerceptionError, UnknownNameError
 
 from .eot import EOT
 from .losses import smoothness
-from .optimize import OPTIMIZERS, initial_patch, optimize_patch
+from .optimize import OPTIMIZERS, initial_patch, mean_trace, optimize_patch
 from .render import render
 from .signs import patch_mask
 from .surfaces import Surface, check_surfaces
 from .victim import unchanged
 
-__all__ = ["METHODS", "AttackConfig", "Crafted", "attacked_images", "control_patch", "craft"]
+__all__ = ["METHODS", "SCOPES", "AttackConfig", "Crafted", "PatchSet", "attacked_images", "control_patch", "craft"]
 
 BLACK_BOX = ("square", "random_search")
 METHODS = (*OPTIMIZERS, *BLACK_BOX)
+SCOPES = ("universal", "per_class", "per_instance")
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,9 @@ class AttackConfig:
     Attributes:
         goal: See ``perception.attack.GOALS``.
         method: ``pgd``, ``adam``, ``sgd``, ``rmsprop`` (need a gradient), ``square`` or ``random_search`` (do not).
-        steps: Gradient steps, or queries of a black-box attack.
+        scope: ``universal``: one patch; ``per_class``: one for each label of surfaces; ``per_instance``: one for each
+            surface, of an attacker who has seen it: such patches are evaluated on the samples they were made on.
+        steps: Gradient steps, or queries of a black-box attack, for each patch.
         step_size: Step of ``pgd``, learning rate of the others.
         batch: Samples a step.
         width: Side of the patch's canvas in pixels.
@@ -48,6 +51,7 @@ class AttackConfig:
 
     goal: str = "hide"
     method: str = "adam"
+    scope: str = "universal"
     steps: int = 200
     step_size: float = 0.03
     batch: int = 4
@@ -63,21 +67,57 @@ class AttackConfig:
             object.__setattr__(self, "eot", EOT(**self.eot))
         if self.method not in METHODS:
             raise UnknownNameError("attack method", self.method, METHODS)
+        if self.scope not in SCOPES:
+            raise UnknownNameError("scope", self.scope, SCOPES)
         for name in ("steps", "batch", "width", "draws"):
             if int(getattr(self, name)) < 1:
                 raise PerceptionError(f"attack {name}: expected 1 or more, found {getattr(self, name)}")
 
 
+def patch_key(scope: str, sample: AttackSample, index: int) -> str:
+    """Which patch of a ``PatchSet`` belongs on surface ``index`` of a sample."""
+    if scope == "universal":
+        return ""
+    return str(sample.surfaces[index].label) if scope == "per_class" else f"{sample.name}#{index}"
+
+
 @dataclass(frozen=True, eq=False)
-class Crafted:
-    """A patch and how it came about.
+class PatchSet:
+    """Patches by class or by instance.
 
     Attributes:
-        patch: (1, 3, w, w) in [0, 1].
-        losses: Loss of every step; of black-box attacks the best so far.
+        patches: (P, 3, w, w) in [0, 1].
+        keys: Of each, see ``patch_key``; one empty key: the patch is for every surface.
+    """
+
+    patches: Tensor
+    keys: tuple[str, ...] = ("",)
+
+    def of(self, samples: Sequence[AttackSample], scope: str) -> Tensor:
+        """(N, 3, w, w) the patch of each surface of the samples, in their order.
+
+        Raises:
+            PerceptionError: A surface without a patch.
+        """
+        if self.keys == ("",):
+            return self.patches.expand(sum(len(sample.surfaces) for sample in samples), -1, -1, -1)
+        wanted = [patch_key(scope, sample, index) for sample in samples for index in range(len(sample.surfaces))]
+        if missing := sorted(set(wanted) - set(self.keys)):
+            raise PerceptionError(f"attack: no patch was made for {', '.join(missing[:3])} ({scope.replace('_', ' ')})")
+        return self.patches[[self.keys.index(key) for key in wanted]]
+
+
+@dataclass(frozen=True, eq=False)
+class Crafted:
+    """Patches and how they came about.
+
+    Attributes:
+        patch: (P, 3, w, w) in [0, 1]; P = 1 of the scope ``universal``.
+        losses: Loss of every step, mean over patches; of black-box attacks the best so far.
         seconds: Time it took.
         queries: Forward passes of the victim on one image.
         stopped: Why it ended early.
+        keys: Of each patch, see ``PatchSet``.
     """
 
     patch: Tensor
@@ -85,6 +125,12 @@ class Crafted:
     seconds: float
     queries: int
     stopped: str = ""
+    keys: tuple[str, ...] = ("",)
+
+    @property
+    def patches(self) -> PatchSet:
+        """What ``evaluate`` takes."""
+        return PatchSet(self.patch, self.keys)
 
 
 def masks_of(surfaces: Sequence[Surface], config: AttackConfig) -> Tensor | None:
@@ -111,11 +157,11 @@ def as_images(samples: Sequence[AttackSample]) -> Tensor:
 def attacked_images(
     images: Tensor,
     samples: Sequence[AttackSample],
-    patch: Tensor,
+    patch: Tensor | PatchSet,
     config: AttackConfig,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Render one patch on every surface of every sample; with a generator also the disturbances of ``config.eot``."""
+    """Render one patch, or each its own, on every surface of every sample; with a generator also ``config.eot``."""
     surfaces = [surface for sample in samples for surface in sample.surfaces]
     views = 1 if images.ndim == 4 else images.shape[1]
     owned = [
@@ -124,7 +170,7 @@ def attacked_images(
     owners = torch.tensor(owned, dtype=torch.int64)
     if not surfaces:
         return images.clone()
-    patches = patch.expand(len(surfaces), -1, -1, -1)
+    patches = (patch if isinstance(patch, PatchSet) else PatchSet(patch)).of(samples, config.scope)
     augment = None
     if generator is not None:
         patches = config.eot.patch(patches, generator)
@@ -184,14 +230,31 @@ def craft(target: AttackTarget, samples: Sequence[AttackSample], config: AttackC
         PerceptionError: See ``check_attack``; the victim was changed; the first loss or gradient is not finite.
     """
     check_attack(target, samples, config)
-    generator = torch.Generator().manual_seed(config.seed)
     start = time.perf_counter()
+    work = _search if config.method in BLACK_BOX else _descend
+    parts = []
+    groups = _groups(samples, config.scope)
     with unchanged(target):
-        if config.method in BLACK_BOX:
-            patch, losses, queries, stopped = _search(target, samples, config, generator)
-        else:
-            patch, losses, queries, stopped = _descend(target, samples, config, generator)
-    return Crafted(patch, losses, time.perf_counter() - start, queries, stopped)
+        for members in groups.values():
+            parts.append(work(target, members, config, torch.Generator().manual_seed(config.seed)))
+    patches, losses, queries, stopped = zip(*parts)
+    reasons = ", ".join(dict.fromkeys(filter(None, stopped)))
+    seconds = time.perf_counter() - start
+    return Crafted(torch.cat(patches), mean_trace(losses), seconds, sum(queries), reasons, tuple(groups))
+
+
+def _groups(samples: Sequence[AttackSample], scope: str) -> dict[str, list[AttackSample]]:
+    """Key -> samples with only those surfaces that carry its patch."""
+    if scope == "universal":
+        return {"": list(samples)}
+    out: dict[str, list[AttackSample]] = {}
+    for sample in samples:
+        mine: dict[str, list] = {}
+        for index, surface in enumerate(sample.surfaces):
+            mine.setdefault(patch_key(scope, sample, index), []).append(surface)
+        for key, surfaces in mine.items():
+            out.setdefault(key, []).append(replace(sample, surfaces=tuple(surfaces)))
+    return dict(sorted(out.items()))
 
 
 def _batch(samples: Sequence[AttackSample], count: int, generator: torch.Generator) -> list[AttackSample]:
@@ -256,12 +319,19 @@ def _changed(patch: Tensor, share: float, method: str, generator: torch.Generato
     return torch.where(chosen, torch.rand(patch.shape, generator=generator), candidate)
 
 
+SCOPE_TEXTS = {
+    "universal": "one patch for all surfaces",
+    "per_class": "a patch for each class",
+    "per_instance": "a patch for each surface, by an attacker who has seen it",
+}
+
+
 def describe(config: AttackConfig, target: Any) -> dict[str, Any]:
     """The threat model as plain data: what the attacker knows, may do and spends."""
     return {
         "goal": config.goal,
         "knowledge": "black box" if config.method in BLACK_BOX else "white box",
-        "scope": "one patch for all surfaces",
+        "scope": SCOPE_TEXTS[config.scope],
         "size": config.size or "the whole surface",
         "method": config.method,
         "budget": f"{config.steps} {'queries' if config.method in BLACK_BOX else 'steps'}",

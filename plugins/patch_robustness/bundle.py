@@ -18,7 +18,7 @@ from perception.errors import InputError
 from perception.sinks.storage import write_file
 from perception.version import __version__
 
-from .attacks import AttackConfig, Crafted
+from .attacks import AttackConfig, Crafted, PatchSet
 
 __all__ = ["Bundle", "export_png", "load_bundle", "save_bundle"]
 
@@ -27,10 +27,10 @@ PICTURE, HEADER, SCHEMA = "patch.png", "patch.json", 1
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """A stored patch.
+    """Stored patches.
 
     Attributes:
-        patch: (1, 3, w, w) float32, exact multiples of 1 / 255.
+        patch: (P, 3, w, w) float32, exact multiples of 1 / 255; below each other in the picture.
         header: What ``patch.json`` says.
         folder: Where it is.
     """
@@ -43,6 +43,11 @@ class Bundle:
     def config(self) -> AttackConfig:
         """The attack that made it."""
         return AttackConfig(**self.header["attack"])
+
+    @property
+    def patches(self) -> PatchSet:
+        """What ``evaluate`` takes."""
+        return PatchSet(self.patch, tuple(self.header.get("keys", ("",))))
 
 
 def export_png(path: str | Path, patch: Tensor, dpi: float = 300.0, size_m: tuple[float, float] | None = None) -> None:
@@ -80,7 +85,7 @@ def save_bundle(
     """Write ``patch.png`` and ``patch.json``; ``about`` is plain data on victim, data and threat model."""
     root = Path(folder)
     root.mkdir(parents=True, exist_ok=True)
-    export_png(root / PICTURE, crafted.patch, dpi)
+    export_png(root / PICTURE, torch.cat(list(crafted.patch), 1)[None], dpi)
     attack = dataclasses.asdict(config)
     header = {
         "schema": SCHEMA,
@@ -93,6 +98,7 @@ def save_bundle(
         "seconds": round(crafted.seconds, 3),
         "queries": crafted.queries,
         "stopped": crafted.stopped,
+        "keys": list(crafted.keys),
         "losses": [float(f"{loss:.6g}") for loss in crafted.losses],
         **about,
     }
@@ -119,16 +125,18 @@ def load_bundle(folder: str | Path) -> Bundle:
         raise InputError(root / PICTURE, "", "the picture of the patch", str(error.strerror)) from error
     if hashlib.sha256(content).hexdigest() != header.get("picture_sha256"):
         raise InputError(root / PICTURE, "", "the picture its header was written for", "another one")
-    return Bundle(_read(root / PICTURE, content, AttackConfig(**header["attack"]).width), header, root)
+    keys = header.get("keys", [""])
+    if not isinstance(keys, list) or not keys or not all(isinstance(key, str) for key in keys):
+        raise InputError(root / HEADER, "keys", "names of patches", repr(keys)[:80])
+    return Bundle(_read(root / PICTURE, content, AttackConfig(**header["attack"]).width, len(keys)), header, root)
 
 
-def _read(path: Path, content: bytes, width: int) -> Tensor:
+def _read(path: Path, content: bytes, width: int, count: int) -> Tensor:
     import cv2
 
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    if image is None or image.shape[:2] != (width, width):
-        raise InputError(
-            path, "", f"a picture of {width} x {width}", "no picture" if image is None else str(image.shape)
-        )
-    array = np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1))
-    return torch.from_numpy(array)[None].float() / 255
+    if image is None or image.shape[:2] != (count * width, width):
+        found = "no picture" if image is None else str(image.shape)
+        raise InputError(path, "", f"a picture of {width} x {count * width}", found)
+    array = np.ascontiguousarray(image[..., ::-1].reshape(count, width, width, 3).transpose(0, 3, 1, 2))
+    return torch.from_numpy(array).float() / 255

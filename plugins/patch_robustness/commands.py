@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +16,25 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
+from torch import Tensor
 
 from perception.attack import ATTACK_TARGETS, AttackSample, AttackTarget
 from perception.engine.config import load_config, parse_options
 from perception.errors import InputError, PerceptionError
 from perception.registry import DATASETS
+from perception.structures import Frame
 
-from . import crowd_scenes, scenes, victim  # noqa: F401 - registers
+from . import crowd_scenes, defences, drive_scenes, masking, scenes, victim  # noqa: F401 - registers
+from .assess import assess, is_defended
 from .attacks import AttackConfig, craft, describe
 from .bundle import load_bundle, save_bundle
-from .evaluate import evaluate
+from .comparisons import corruption_table, transfer_table
+from .evaluate import CONTROLS, Evaluation, evaluate
 from .placement import board_corners, preview, road_corners
+from .points_commands import craft_placements, evaluate_placements, is_point_attack
 from .render import render
 from .report import write_report
+from .surfaces import Surface
 
 __all__ = ["craft_patches", "evaluate_patches", "list_reports", "load_attack", "place_patch", "run_attack"]
 
@@ -62,6 +70,9 @@ def craft_patches(
     config = load_attack(name, options)
     stem = Path(str(config.filename)).stem
     root = out or Path("work_dirs") / stem
+    if is_point_attack(config):
+        craft_placements(config, root, list(seeds or config.get("seeds", (0,))))
+        return 0
     target, samples = _target(config), _samples(config.craft_data.to_dict())
     for seed in seeds or config.get("seeds", (0,)):
         attack = AttackConfig(**{**config.attack.to_dict(), "seed": int(seed)})
@@ -91,47 +102,82 @@ def evaluate_patches(
     """Evaluate stored patches with their controls; returns 1 when one is above ``limit``."""
     config = load_attack(name, options)
     stem = Path(str(config.filename)).stem
-    bundles = [load_bundle(folder) for folder in folders]
-    attacks = {json.dumps({**dataclasses.asdict(bundle.config), "seed": 0}, sort_keys=True) for bundle in bundles}
-    if len(attacks) != 1:
-        raise PerceptionError("attack eval: the patches were made with different attacks; evaluate them one by one")
-    used = json.dumps(bundles[0].header.get("data"), sort_keys=True, default=str)
-    if used == json.dumps(json.loads(json.dumps(config.eval_data.to_dict(), default=str)), sort_keys=True):
-        raise PerceptionError("attack eval: eval_data is the data the patches were made on; use held-out data")
-    target, samples = _target(config), _samples(config.eval_data.to_dict())
-    start = time.perf_counter()
-    patches = {f"seed {bundle.config.seed}": bundle.patch for bundle in bundles}
-    found = evaluate(target, samples, patches, bundles[0].config, float(config.get("threshold", 0.3)))
-    about = {
-        "config": stem,
-        "threat_model": bundles[0].header.get("threat_model", {}),
-        "data": json.loads(json.dumps(config.eval_data.to_dict(), default=str)),
-        "patches": {f"seed {b.config.seed}": b.header["picture_sha256"] for b in bundles},
-        "samples": len(samples),
-        "occlusion": "ignored",
-    }
-    root = out or Path("work_dirs") / stem / "report"
+    root, start = out or Path("work_dirs") / stem / "report", time.perf_counter()
+    found, about = (evaluate_placements if is_point_attack(config) else _evaluated)(config, folders)
     content = write_report(root, found, about)
-    print(f"{len(samples)} samples in {time.perf_counter() - start:.1f} s -> {root / 'report.html'}")
+    print(f"{about['samples']} samples in {time.perf_counter() - start:.1f} s -> {root / 'report.html'}")
     _print(content)
-    worst = max((content["conditions"][key]["asr"]["value"] or 0.0 for key in patches), default=0.0)
+    crafted = [part["asr"]["value"] or 0.0 for key, part in content["conditions"].items() if key not in CONTROLS]
+    worst = max(crafted, default=0.0)
     if limit is not None and worst > limit:
         print(f"ASR {worst:.3f} is above {limit:g}")
         return 1
     return 0
 
 
+def _evaluated(config: Config, folders: Sequence[Path]) -> tuple[Evaluation, dict[str, Any]]:
+    """Evaluate stored patches; returns the outcome and what the report says about it."""
+    bundles = [load_bundle(folder) for folder in folders]
+    attacks = {json.dumps({**dataclasses.asdict(bundle.config), "seed": 0}, sort_keys=True) for bundle in bundles}
+    if len(attacks) != 1:
+        raise PerceptionError("attack eval: the patches were made with different attacks; evaluate them one by one")
+    used = json.dumps(bundles[0].header.get("data"), sort_keys=True, default=str)
+    if bundles[0].config.scope != "per_instance" and used == json.dumps(
+        json.loads(json.dumps(config.eval_data.to_dict(), default=str)), sort_keys=True
+    ):
+        raise PerceptionError("attack eval: eval_data is the data the patches were made on; use held-out data")
+    target, samples = _target(config), _samples(config.eval_data.to_dict())
+    patches = {f"seed {bundle.config.seed}": bundle.patches for bundle in bundles}
+    found = evaluate(target, samples, patches, bundles[0].config, float(config.get("threshold", 0.3)))
+    about = {
+        "config": Path(str(config.filename)).stem,
+        "threat_model": bundles[0].header.get("threat_model", {}),
+        "data": json.loads(json.dumps(config.eval_data.to_dict(), default=str)),
+        "patches": {f"seed {b.config.seed}": b.header["picture_sha256"] for b in bundles},
+        "samples": len(samples),
+        "occlusion": "ignored",
+    }
+    threshold = float(config.get("threshold", 0.3))
+    if "corruptions" in config:
+        table = corruption_table(target, samples, threshold=threshold, **config.corruptions.to_dict())
+        about["corruptions"] = table
+    if "transfer_to" in config:
+        others = {name: ATTACK_TARGETS.build(dict(options)) for name, options in config.transfer_to.items()}
+        about["transfer"] = transfer_table(others, samples, patches, bundles[0].config, threshold)
+    return found, about | _defence(config, target)
+
+
+def _defence(config: Config, target: AttackTarget) -> dict[str, Any]:
+    """What is known about the victim's defence: the checks of ``assess``, or that it is not assessed."""
+    if not is_defended(target):
+        return {}
+    about: dict[str, Any] = {"name": target.defence_name, "assessed": False}  # type: ignore[attr-defined]
+    print(f"defence: {about['name']}")
+    if "assess" in config:
+        options = config.assess.to_dict()
+        samples = _samples(config.craft_data.to_dict())[: int(options.pop("samples", 8))]
+        attack = AttackConfig(**{**config.attack.to_dict(), **options})
+        found = assess(target, samples, attack, float(config.get("threshold", 0.3)))
+        print("\n".join(f"  {line}" for line in found.lines()))
+        about |= found.to_dict()
+    print(f"  {'assessed' if about['assessed'] else 'not assessed'}")
+    return {"defence": about}
+
+
 def _print(content: dict[str, Any]) -> None:
-    metric = ", ".join(f"{key} {value:.3f}" for key, value in content["metric_clean"].items())
+    metric = _metric(content["metric_clean"])
     print(f"  {'clean':<12} detected {content['detected_clean']} of {content['instances']}; {metric}")
     for name, part in content["conditions"].items():
         rate = part["asr"]
         value = "-" if rate["value"] is None else f"{100 * rate['value']:.1f} %"
         span = f"{100 * rate['low']:.1f} to {100 * rate['high']:.1f}"
-        metric = ", ".join(f"{key} {number:.3f}" for key, number in part["metric"].items())
-        print(f"  {name:<12} ASR {value} ({span}, n={rate['n']}); {metric}")
+        print(f"  {name:<12} ASR {value} ({span}, n={rate['n']}); {_metric(part['metric'])}")
     if not content["valid"]:
         print("  not valid: fewer than 30 instances were detected clean")
+
+
+def _metric(values: dict[str, float | None]) -> str:
+    return ", ".join(f"{key} {'-' if value is None else format(value, '.3f')}" for key, value in values.items())
 
 
 def place_patch(
@@ -141,10 +187,12 @@ def place_patch(
     on: str,
     camera: str,
     patch: Path | None,
-    frames: int,
+    frames: int | None,
     out: Path,
 ) -> int:
-    """Draw a patch that is fixed in the world into the first frames of a drive; returns 0.
+    """Draw a patch that is fixed in the world into the frames of a drive; returns 0.
+
+    Pictures are ``OUT/<frame>.png``, of ``camera="all"`` ``OUT/<camera>/<frame>.png``.
 
     Raises:
         PerceptionError: No frame shows it.
@@ -152,26 +200,41 @@ def place_patch(
     from perception.sources import open_drive
 
     corners = (road_corners if on == "road" else board_corners)(spot[0], spot[1], size_m)
-    picture = torch.full((1, 3, 64, 64), 0.5) if patch is None else load_bundle(patch).patch
-    out.mkdir(parents=True, exist_ok=True)
-    shown = []
+    picture = torch.full((1, 3, 64, 64), 0.5) if patch is None else load_bundle(patch).patch[:1]
+    slots = None if camera == "all" else (camera,)
+    shown: dict[str, int] = {}
+    poses: list[bool] = []
     with open_drive(drive) as source:
-        chosen = [frame for _, frame in zip(range(frames), source)]
-    if not chosen:
+        chosen = _noted(islice(source, frames), poses)
+        for index, slot, image, surface in preview(chosen, slots, corners, size_m):
+            folder = out / slot if slots is None else out
+            folder.mkdir(parents=True, exist_ok=True)
+            array = image if surface is None else _drawn(image, picture, surface)
+            shown[slot] = shown.get(slot, 0) + (surface is not None)
+            cv2.imwrite(str(folder / f"{index:05d}.png"), np.ascontiguousarray(array[..., ::-1]))
+    count, fixed = len(poses), all(poses)
+    if not count:
         raise InputError(drive, "", "at least one frame", "none")
-    for index, image, surface in preview(chosen, camera, corners, size_m):
-        array = image
-        if surface is not None:
-            tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
-            drawn = render(tensor, picture, [surface])[0]
-            array = (drawn.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
-            shown.append(index)
-        cv2.imwrite(str(out / f"{index:05d}.png"), np.ascontiguousarray(array[..., ::-1]))
-    if not shown:
-        raise PerceptionError(f"attack place: none of {len(chosen)} frames shows the patch in camera {camera!r}")
-    fixed = "fixed in the world" if chosen[0].ego_pose is not None else "moves with the vehicle: the drive has no poses"
-    print(f"{len(shown)} of {len(chosen)} frames show it ({fixed}; occlusion is ignored) -> {out}")
+    if not any(shown.values()):
+        raise PerceptionError(f"attack place: none of {count} frames shows the patch in camera {camera!r}")
+    how = "fixed in the world" if fixed else "moves with the vehicle where the drive has no poses"
+    for slot, number in sorted(shown.items()):
+        print(f"{slot}: {number} of {count} frames show it")
+    print(f"{how}; occlusion is ignored -> {out}")
     return 0
+
+
+def _noted(frames: Iterable[Frame], poses: list[bool]) -> Iterator[Frame]:
+    """The frames, with a note for each whether it has a pose."""
+    for frame in frames:
+        poses.append(frame.ego_pose is not None)
+        yield frame
+
+
+def _drawn(image: np.ndarray, picture: Tensor, surface: Surface) -> np.ndarray:
+    tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+    drawn = render(tensor, picture, [replace(surface, view=0)])[0]
+    return (drawn.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
 
 
 def list_reports(folders: Sequence[Path]) -> int:

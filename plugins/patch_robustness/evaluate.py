@@ -15,14 +15,16 @@ from torch import Tensor
 from perception.attack import AttackSample, AttackTarget, instance_details
 from perception.errors import PerceptionError
 
-from .attacks import AttackConfig, as_images, attacked_images, control_patch
+from .attacks import AttackConfig, PatchSet, as_images, attacked_images, control_patch
 from .rates import Rate, bootstrap_interval
+from .sequences import mean_details, sequence_summary
 from .surfaces import obliqueness
 from .victim import unchanged
 
 __all__ = ["CONTROLS", "Evaluation", "evaluate", "summary"]
 
 CONTROLS = ("grey", "random")
+BREAKDOWNS = ("label", "size_px", "obliqueness_deg", "gain", "distance_m")
 ENOUGH = 30
 """Fewer instances detected clean make a report invalid."""
 
@@ -53,7 +55,7 @@ class Evaluation:
 def evaluate(
     target: AttackTarget,
     samples: Sequence[AttackSample],
-    patches: Mapping[str, Tensor],
+    patches: Mapping[str, Tensor | PatchSet],
     config: AttackConfig,
     threshold: float = 0.3,
     control_seed: int = 12345,
@@ -63,7 +65,7 @@ def evaluate(
     Args:
         target: The victim; it is not changed.
         samples: Not those the patch was made on.
-        patches: Name -> (1, 3, w, w); ``clean``, ``grey`` and ``random`` are added.
+        patches: Name -> (1, 3, w, w), or a ``PatchSet``; ``clean``, ``grey`` and ``random`` are added.
         config: Of the attack: goal, sticker size, canvas.
         threshold: See ``Evaluation``; fix it on other data.
         control_seed: Of the random patch.
@@ -74,7 +76,7 @@ def evaluate(
     if reserved := {"clean", *CONTROLS} & set(patches):
         raise PerceptionError(f"evaluation: the names {', '.join(sorted(reserved))} are reserved for controls")
     controls: dict[str, Tensor] = {name: control_patch(name, config.width, control_seed) for name in CONTROLS}
-    conditions: dict[str, Tensor | None] = {"clean": None, **controls, **patches}
+    conditions: dict[str, Tensor | PatchSet | None] = {"clean": None, **controls, **patches}
     rows: list[list[dict[str, Any]]] = []
     metrics, found, examples, predictions = {}, {}, {}, {}
     with unchanged(target), torch.no_grad():
@@ -152,9 +154,15 @@ def summary(evaluation: Evaluation, seed: int = 0) -> dict[str, Any]:
             "fnr": _plain(Rate.of(int(sum(row[f"score_{name}"] < limit for row in rows)), len(rows))),
             "detections": evaluation.found[name],
             "metric": evaluation.metrics[name],
-            "by": {key: _breakdown(rows, clean, lost, key) for key in ("label", "size_px", "obliqueness_deg", "gain")},
+            "details": mean_details(rows, name, seed),
+            "over_time": sequence_summary(rows, name, limit),
+            "by": {key: _breakdown(rows, clean, lost, key) for key in BREAKDOWNS if rows and key in rows[0]},
         }
     out["metric_clean"], out["detections_clean"] = evaluation.metrics["clean"], evaluation.found["clean"]
+    out["details_clean"], out["over_time_clean"] = (
+        mean_details(rows, "clean", seed),
+        sequence_summary(rows, "clean", limit),
+    )
     return out
 
 

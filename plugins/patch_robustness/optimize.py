@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from perception.errors import PerceptionError, UnknownNameError
 
-__all__ = ["OPTIMIZERS", "Trace", "initial_patch", "optimize_patch"]
+__all__ = ["OPTIMIZERS", "Trace", "initial_patch", "mean_trace", "optimize_patch"]
 
 OPTIMIZERS = ("pgd", "adam", "sgd", "rmsprop")
 EDGE = 1e-6
@@ -29,6 +29,13 @@ class Trace:
     patch: Tensor
     losses: tuple[float, ...]
     stopped: str = ""
+
+
+def mean_trace(traces: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    """Mean of several runs of losses, of which a shorter one stays at its last."""
+    length = max(len(trace) for trace in traces)
+    full = [[*trace, *[trace[-1]] * (length - len(trace))] for trace in traces]
+    return tuple(sum(values) / len(full) for values in zip(*full))
 
 
 def initial_patch(optimizer: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -10,11 +10,12 @@ import torch
 from perception.errors import PerceptionError
 from perception.geometry.camera import Camera
 from perception.geometry.transforms import invert_pose
+from perception.structures import Frame
 
 from .lighting import Lighting, identity_lighting
 from .surfaces import Surface
 
-__all__ = ["board_corners", "place", "road_corners"]
+__all__ = ["board_corners", "place", "preview", "road_corners"]
 
 
 def road_corners(ahead: float, lateral: float, size_m: tuple[float, float]) -> np.ndarray:
@@ -81,19 +82,28 @@ def place(
 
 
 def preview(
-    frames: Sequence, slot: str, corners: np.ndarray, size_m: tuple[float, float]
-) -> Iterator[tuple[int, np.ndarray, Surface | None]]:
-    """For every frame of a calibrated drive its index, image and the surface, fixed in the world where poses are known.
+    frames: Iterable[Frame], slots: Sequence[str] | None, corners: np.ndarray, size_m: tuple[float, float]
+) -> Iterator[tuple[int, str, np.ndarray, Surface | None]]:
+    """Index, camera, image and surface of every frame and camera, fixed in the world where poses are known.
+
+    Args:
+        frames: Of a calibrated drive.
+        slots: Cameras; None takes all of each frame.
+        corners: (4, 3) in the ego frame of the first frame.
+        size_m: Height (length) and width.
 
     Raises:
-        PerceptionError: A frame without calibration for the camera.
+        PerceptionError: A frame has no image or no calibration for a camera.
     """
     anchor = None
     for index, frame in enumerate(frames):
-        if frame.calibration is None or slot not in frame.calibration.cameras:
-            raise PerceptionError(f"placing: frame {index} has no calibration for camera {slot!r}")
-        if anchor is None:
+        if index == 0:
             anchor = frame.ego_pose
         poses = (None, None) if anchor is None or frame.ego_pose is None else (anchor, frame.ego_pose)
-        surface = place(corners, size_m, frame.calibration.cameras[slot], *poses)
-        yield index, frame.images[slot], surface
+        for slot in sorted(frame.images) if slots is None else slots:
+            cameras = {} if frame.calibration is None else frame.calibration.cameras
+            if slot not in cameras:
+                raise PerceptionError(f"placing: frame {index} has no calibration for camera {slot!r}")
+            if slot not in frame.images:
+                raise PerceptionError(f"placing: frame {index} has no image of camera {slot!r}")
+            yield index, slot, frame.images[slot], place(corners, size_m, cameras[slot], *poses)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from perception.attack import ATTACK_TARGETS, AttackSample, AttackTarget
+from perception.attack import ATTACK_TARGETS, AttackSample
 from perception.errors import InputError, PerceptionError
 from perception.structures import Boxes2D
 
@@ -35,7 +35,7 @@ def _random_states() -> tuple[bytes, str, Any]:
 
 
 @contextmanager
-def unchanged(target: AttackTarget) -> Iterator[None]:
+def unchanged(target: Any) -> Iterator[None]:
     """Run something with a victim and make sure that it, and the global random state, are as before.
 
     Gradients of the victim's parameters are switched off inside, which also makes attacks faster.

@@ -1,0 +1,87 @@
+"""Beside the patch: the same samples under weather and camera faults, and the same patches against other victims."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from perception.attack import AttackSample, AttackTarget
+
+from .attacks import AttackConfig, PatchSet, as_images
+from .corruptions import corrupt_image
+from .evaluate import evaluate, summary
+from .rates import Rate
+from .victim import unchanged
+
+__all__ = ["corruption_table", "transfer_table"]
+
+
+def corruption_table(
+    target: AttackTarget,
+    samples: Sequence[AttackSample],
+    kinds: Sequence[str],
+    severities: Sequence[int] = (1, 3, 5),
+    threshold: float = 0.3,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """The task metric of a victim under corruptions of images, and the share of instances that get lost.
+
+    Args:
+        target: The victim; it is not changed.
+        samples: Clean ones.
+        kinds: Corruptions of images, see ``corruptions``.
+        severities: 1 to 5.
+        threshold: Score from which an instance counts as detected.
+        seed: Sample ``i`` draws from ``seed + i``.
+
+    Returns:
+        A row for each kind and severity, the first for clean: ``kind``, ``severity``, ``metric``, ``lost`` (rate with
+        its Wilson interval among instances detected clean).
+    """
+    rows: list[dict[str, Any]] = []
+    cases = [("clean", 0), *((kind, severity) for kind in kinds for severity in severities)]
+    before: list[np.ndarray] = []
+    with unchanged(target), torch.no_grad():
+        for kind, severity in cases:
+            shown = [_corrupted(sample, kind, severity, seed + k) for k, sample in enumerate(samples)]
+            results = [target.predict(as_images([sample]), [sample])[0] for sample in shown]
+            scores = [target.instance_scores(result, sample) for result, sample in zip(results, shown)]
+            found = np.concatenate([(part >= threshold) & (part > 0) for part in scores] or [np.zeros(0, bool)])
+            before = before or [found]
+            rate = Rate.of(int((before[0] & ~found).sum()), int(before[0].sum()))
+            lost = {"value": rate.value if rate.n else None, "n": rate.n, "low": rate.low, "high": rate.high}
+            metric = target.task_metric(results, shown)
+            rows.append({"kind": kind, "severity": severity, "metric": metric, "lost": lost})
+    return rows
+
+
+def _corrupted(sample: AttackSample, kind: str, severity: int, seed: int) -> AttackSample:
+    if kind == "clean":
+        return sample
+    views = [corrupt_image(view, kind, severity, seed * 100 + k) for k, view in enumerate(sample.views)]
+    return replace(sample, image=np.stack(views) if sample.image.ndim == 4 else views[0])
+
+
+def transfer_table(
+    targets: Mapping[str, AttackTarget],
+    samples: Sequence[AttackSample],
+    patches: Mapping[str, Tensor | PatchSet],
+    config: AttackConfig,
+    threshold: float = 0.3,
+) -> dict[str, dict[str, Any]]:
+    """Patches that were made against one victim, scored on others.
+
+    Returns:
+        Victim -> ``clean`` (its metric) and condition -> ``asr`` and ``metric``; controls are among the conditions.
+    """
+    out = {}
+    for name, target in targets.items():
+        found = summary(evaluate(target, samples, patches, config, threshold))
+        rows = {key: {"asr": part["asr"], "metric": part["metric"]} for key, part in found["conditions"].items()}
+        out[name] = {"clean": {"metric": found["metric_clean"]}, **rows}
+    return out
