@@ -31,6 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     measure.add_argument("--out", type=Path, help="folder (default: work_dirs/<config>/report)")
     measure.add_argument("--cfg-options", nargs="+", metavar="KEY=VALUE")
     measure.add_argument("--fail-above", metavar="asr=X", help="exit 1 when a patch is above it")
+    study = commands.add_parser("study", help="victims against several renderings of patches, in one table")
+    study.add_argument("config", help="config of a study, a shipped name or a path")
+    study.add_argument("--out", type=Path, help="folder (default: work_dirs/<config>)")
+    study.add_argument("--cfg-options", nargs="+", metavar="KEY=VALUE")
     place = commands.add_parser("place", help="preview a patch that is fixed in the world in all frames of a drive")
     place.add_argument("drive")
     place.add_argument("--ahead", type=float, default=20.0, metavar="M")
@@ -57,6 +61,10 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "eval":
         limit = _limit(args.fail_above) if args.fail_above else None
         return commands.evaluate_patches(args.config, args.patch, args.out, args.cfg_options, limit)
+    if args.action == "study":
+        from perception.plugins.patch_robustness.study import study_command
+
+        return study_command(args.config, args.out, args.cfg_options)
     if args.action == "place":
         size = _metres(args.size)
         spot = (args.ahead, args.lateral)

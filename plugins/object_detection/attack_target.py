@@ -38,6 +38,9 @@ class ObjectDetectionTarget:
         iou: A detection is right from this IoU on.
         device: torch device.
         trust: Allow unpickling of foreign checkpoints.
+        enlarge: Images are enlarged to the detector's input, as the stage does; off, smaller ones are taken as they
+            are, so that crops of a picture show objects as large as the whole picture does. For fully convolutional
+            detectors.
         seed: Samplers of two-stage detectors draw from it, so that the loss is a function of the images.
 
     Raises:
@@ -57,6 +60,7 @@ class ObjectDetectionTarget:
         device: str = "cpu",
         trust: bool = False,
         seed: int = 0,
+        enlarge: bool = True,
     ) -> None:
         built = isinstance(config, MMDetDetector)
         self.model: MMDetDetector = config if built else build_detector(config, weights, device=device, trust=trust)
@@ -66,12 +70,18 @@ class ObjectDetectionTarget:
         if wanted not in names and not (isinstance(wanted, int) and 0 <= wanted < len(names)):
             raise PerceptionError(f"wanted class: expected one of {', '.join(names)}, found {wanted!r}")
         self.wanted = wanted if isinstance(wanted, int) else names.index(wanted)
-        self.kind, self.iou, self.seed = loss, iou, seed
+        self.kind, self.iou, self.seed, self.enlarge = loss, iou, seed, enlarge
 
     @property
     def module(self) -> torch.nn.Module:
         """The victim, which must not change."""
         return self.model
+
+    def _size(self, images: Tensor) -> tuple[int, int]:
+        """(width, height) of the input for (B, 3, H, W) images."""
+        width, height = self.model.input_size
+        fits = images.shape[3] <= width and images.shape[2] <= height
+        return (width, height) if self.enlarge or not fits else (images.shape[3], images.shape[2])
 
     def _labels(self, sample: AttackSample, goal: str, found: Fit) -> tuple[Tensor, Tensor]:
         """Boxes in input pixels and labels that the loss is taken against."""
@@ -92,7 +102,7 @@ class ObjectDetectionTarget:
     def loss(self, images: Tensor, samples: Sequence[AttackSample], goal: str) -> Tensor:
         """(B,) losses; see the module."""
         check_goal(self, goal)
-        inputs, found = letterbox_tensor(images * 255, self.model.input_size)
+        inputs, found = letterbox_tensor(images * 255, self._size(images))
         sign = -1.0 if goal == "hide" and self.kind == "dpatch" else 1.0
         rows = []
         with torch.random.fork_rng(devices=[]):
@@ -107,7 +117,7 @@ class ObjectDetectionTarget:
     @torch.no_grad()
     def predict(self, images: Tensor, samples: Sequence[AttackSample]) -> list[Boxes2D]:
         """Detections of each image in its pixels."""
-        inputs, found = letterbox_tensor(images * 255, self.model.input_size)
+        inputs, found = letterbox_tensor(images * 255, self._size(images))
         results = self.model.predict(inputs, [{"fit": found}] * len(inputs))
         return [
             Boxes2D("front", found.size, r["found_boxes"], r["found_scores"], r["found_labels"], self.model.class_names)

@@ -202,10 +202,11 @@ class CocoBoxes(Dataset):
     def __getitem__(self, index: int) -> dict[str, Any]:
         record = self.records[index]
         image, boxes, labels = self.image(index), record["boxes"].copy(), record["labels"]
+        matrix = np.eye(3)
         if self.train:
             keep = ~record["crowd"]
             boxes, labels = boxes[keep], labels[keep]
-            image, boxes = self._augment(image, boxes)
+            image, boxes, matrix = self._augment(image, boxes)
         inputs, placed = letterbox(image, (self.train and self.crop) or self.input_size)
         boxes = boxes * placed.scale
         if self.train:
@@ -216,30 +217,35 @@ class CocoBoxes(Dataset):
         sample = {
             **{name: record[name] for name in ("file_name", "image_id", "size")},
             "fit": placed,
+            "matrix": np.diag([*placed.scale[:2], 1.0]) @ matrix,
             "boxes": torch.from_numpy(boxes.astype(np.float32)),
             "labels": torch.from_numpy(labels),
             "truth": record,
         }
         return {"inputs": torch.from_numpy(inputs), "data_samples": sample}
 
-    def _augment(self, image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _augment(self, image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Image, boxes, and the (3, 3) map of pixels of the image as stored to those of the result."""
+        matrix = np.eye(3)
         rng = np.random.default_rng([self.seed, int(torch.randint(1 << 31, ()))])
         height, width = image.shape[:2]
         if rng.random() < self.flip:
             image = image[:, ::-1]
+            matrix[0] = [-1, 0, width - 1]
             boxes = np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
         scale = float(np.exp(rng.uniform(np.log(self.zoom[0]), np.log(self.zoom[1]))))
         size = self.crop or (width, height)
         if scale != 1.0 or self.crop:
             full = (width * scale, height * scale)
             x, y = _corner(rng, boxes * scale, full, size, _AIM if self.crop else 0.0)
-            matrix = np.array([[scale, 0, -x], [0, scale, -y]])
-            image = cv2.warpAffine(np.ascontiguousarray(image), matrix, size, borderValue=(114, 114, 114))
+            zoomed = np.array([[scale, 0, -x], [0, scale, -y], [0, 0, 1]])
+            image = cv2.warpAffine(np.ascontiguousarray(image), zoomed[:2], size, borderValue=(114, 114, 114))
+            matrix = zoomed @ matrix
             boxes = boxes * scale - np.array([x, y, x, y])
         if self.brightness:
             gain, offset = 1 + rng.uniform(-1, 1) * self.brightness, rng.uniform(-1, 1) * self.brightness * 64
             image = np.clip(image.astype(np.float32) * gain + offset, 0, 255).astype(np.uint8)
-        return np.ascontiguousarray(image), boxes.astype(np.float32)
+        return np.ascontiguousarray(image), boxes.astype(np.float32), matrix
 
 
 def _corner(

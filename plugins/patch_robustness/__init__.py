@@ -12,6 +12,9 @@ PLUGIN = PluginSpec(
         "perception.plugins.patch_robustness.drive_scenes",
         "perception.plugins.patch_robustness.defences",
         "perception.plugins.patch_robustness.masking",
+        "perception.plugins.patch_robustness.crops",
+        "perception.plugins.patch_robustness.pasted_signs",
+        "perception.plugins.patch_robustness.patch_training",
         "perception.plugins.patch_robustness.victim",
     ),
     configs=(

@@ -1,0 +1,54 @@
+"""The benchmark's question on simulated signs: is a sticker as strong under real light and view as in a flat paste?
+
+    perception simulate data/signs_sim --format signs --scenes 90 --seed 20000
+    perception simulate data/signs_test --format signs --scenes 60 --seed 900000
+    perception attack study robustness/signs_study.py --out out/study
+
+Signs are cut out of their pictures at full resolution, for crafting and for measuring: seven times less work, and the
+detector is convolutional.
+"""
+
+default_scope = "perception"
+custom_imports = dict(
+    imports=[
+        "perception.plugins.object_detection.components",
+        "perception.plugins.patch_robustness.pasted_signs",
+        "perception.plugins.patch_robustness.crops",
+    ],
+    allow_failed_imports=False,
+)
+
+detector = dict(type="ObjectDetectionTarget", config="object_detection/signs_tiny_sim.py", enlarge=False)
+victims = dict(
+    plain=dict(detector, weights="signs_tiny_sim.safetensors"),
+    hardened=dict(detector, weights="signs_tiny_hardened.safetensors"),
+)
+attack = dict(
+    goal="hide",
+    method="adam",
+    steps=200,
+    step_size=0.05,
+    batch=4,
+    width=32,
+    size="1_10x10_bottom",
+    eot=dict(translation=0.03, jitter=0.1, noise=0.02),
+)
+seeds = (0, 1, 2)
+thresholds = dict(plain=0.3, hardened=0.3)
+
+signs = dict(type="SignTableScenes", image_dir="images", table="reap_annotations.csv", min_side=24.0)
+pasted = dict(type="PastedSigns", image_dir="images", side=(24.0, 72.0))
+train = dict(data_root="data/signs_sim", ann_file="annotations/signs_train.json")
+test = dict(data_root="data/signs_test", ann_file="annotations/signs_test.json")
+size = (160, 160)
+renderings = dict(
+    realistic=dict(
+        craft_data=dict(type="CroppedScenes", size=size, dataset=dict(signs, **train, limit=120)),
+        eval_data=dict(type="CroppedScenes", size=size, dataset=dict(signs, **test)),
+    ),
+    synthetic=dict(
+        craft_data=dict(type="CroppedScenes", size=size, dataset=dict(pasted, **train, count=120)),
+        eval_data=dict(type="CroppedScenes", size=size, dataset=dict(pasted, **test, count=240, seed=5000)),
+    ),
+)
+cross = (("synthetic", "realistic"),)

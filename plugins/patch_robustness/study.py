@@ -1,0 +1,236 @@
+"""Victims against patches made and measured under several renderings, with controls, in one table."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.utils import import_modules_from_strings
+
+from perception.attack import ATTACK_TARGETS, AttackSample, AttackTarget
+from perception.engine.config import load_config, parse_options
+from perception.errors import PerceptionError
+from perception.registry import DATASETS
+from perception.sinks.storage import write_file
+
+from .attacks import AttackConfig, craft, describe
+from .bundle import Bundle, load_bundle, save_bundle
+from .evaluate import evaluate
+from .report import write_report
+from .victim import fingerprint
+
+__all__ = ["run_study", "study_command", "study_rows"]
+
+
+def study_command(name: str, out: Path | None, options: Sequence[str] | None) -> int:
+    """Serve ``perception attack study``; returns 0."""
+    config = load_config(name, parse_options(options))
+    import_modules_from_strings(**(config.get("custom_imports") or {"imports": []}))
+    run_study(config, out or Path("work_dirs") / Path(str(config.filename)).stem)
+    return 0
+
+
+def run_study(config: Any, out: Path) -> dict[str, Any]:
+    """Craft and evaluate all that a config of a study asks for, and write the table.
+
+    A config has ``victims`` (name -> attack target), ``renderings`` (name -> ``craft_data`` and ``eval_data``),
+    ``attack``, ``seeds``, ``thresholds`` (name -> score, or one number) and ``cross`` ([made on, measured on], ...).
+    Every victim is attacked under every rendering, and patches of one rendering are measured under another where
+    ``cross`` says so. Patches that are there already are not made again.
+
+    Args:
+        config: Of the study.
+        out: Folder; ``study.json``, ``study.md``, ``study.html`` and a report of every part.
+
+    Returns:
+        What ``study.json`` holds.
+
+    Raises:
+        PerceptionError: A part of the config is missing, or data to craft on and to measure on are the same.
+    """
+    missing = [key for key in ("victims", "renderings", "attack") if key not in config]
+    if missing:
+        raise PerceptionError(f"{config.filename}: not a config of a study: missing {', '.join(missing)}")
+    for name, data in config.renderings.items():
+        if data["craft_data"] == data["eval_data"]:
+            raise PerceptionError(f"study: rendering {name!r}: eval_data is craft_data; use held-out data")
+    measured: dict[str, list[AttackSample]] = {}
+    parts = []
+    for victim, options in config.victims.items():
+        target: AttackTarget = ATTACK_TARGETS.build(dict(options))
+        crafter: AttackTarget = ATTACK_TARGETS.build({**options, **config.get("craft_with", {})})
+        made = {
+            rendering: _patches(config, crafter, data["craft_data"], out / victim / rendering)
+            for rendering, data in config.renderings.items()
+        }
+        pairs = [(name, name) for name in config.renderings] + [tuple(pair) for pair in config.get("cross", ())]
+        for craft_on, eval_on in pairs:
+            if eval_on not in measured:
+                measured[eval_on] = _samples(config.renderings[eval_on]["eval_data"])
+            folder = out / victim / (f"{craft_on}_on_{eval_on}" if craft_on != eval_on else f"{craft_on}_report")
+            found = _measure(config, target, victim, made[craft_on], measured[eval_on], folder)
+            parts.append({"victim": victim, "crafted": craft_on, "measured": eval_on, "report": found})
+            print(f"{victim}: {craft_on} -> {eval_on}: {folder / 'report.html'}", flush=True)
+    rows = study_rows(parts)
+    content: dict[str, Any] = {"schema": 1, "rows": rows, "cuts": _cuts(rows)}
+    write_file(out / "study.json", json.dumps(content, indent=1).encode())
+    write_file(out / "study.md", _markdown(content).encode())
+    write_file(out / "study.html", _page(content, out).encode())
+    print(_markdown(content))
+    return content
+
+
+def _samples(options: Any) -> list[AttackSample]:
+    dataset = DATASETS.build(options.to_dict() if hasattr(options, "to_dict") else dict(options))
+    return [dataset[index] for index in range(len(dataset))]
+
+
+def _patches(config: Any, target: AttackTarget, data: Any, folder: Path) -> list[Bundle]:
+    bundles, samples = [], None
+    for seed in config.get("seeds", (0,)):
+        attack = AttackConfig(**{**config.attack.to_dict(), "seed": int(seed)})
+        path = folder / f"seed_{seed}"
+        module = getattr(target, "module", None)
+        victim = fingerprint(module) if module is not None else ""
+        if (path / "patch.json").is_file():
+            bundle = load_bundle(path)
+            if bundle.config == attack and bundle.header.get("victim_sha256") == victim:
+                bundles.append(bundle)
+                continue
+        samples = samples or _samples(data)
+        crafted = craft(target, samples, attack)
+        plain = json.loads(json.dumps(dict(data), default=str))
+        about = {"data": plain, "threat_model": describe(attack, target), "victim_sha256": victim}
+        save_bundle(path, crafted, attack, about)
+        print(f"{path}: {crafted.losses[0]:.3f} -> {crafted.losses[-1]:.3f}, {crafted.seconds:.0f} s", flush=True)
+        bundles.append(load_bundle(path))
+    return bundles
+
+
+def _measure(
+    config: Any, target: AttackTarget, victim: str, bundles: Sequence[Bundle], samples: Sequence[AttackSample],
+    folder: Path,
+) -> dict[str, Any]:  # fmt: skip
+    threshold = config.get("thresholds", 0.3)
+    threshold = float(threshold[victim] if isinstance(threshold, Mapping) else threshold)
+    patches = {f"seed {bundle.config.seed}": bundle.patch for bundle in bundles}
+    found = evaluate(target, samples, patches, bundles[0].config, threshold)
+    about = {"victim": victim, "samples": len(samples), "threat_model": bundles[0].header.get("threat_model", {})}
+    return write_report(folder, found, about)
+
+
+def study_rows(parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each victim, rendering the patch was made on and rendering it was measured on.
+
+    ``excess`` is the mean ASR over the seeds above that of the random patch, in points; ``excess_worst`` that of the
+    strongest seed.
+    """
+    rows = []
+    for part in parts:
+        report = part["report"]
+        rates = {name: 100 * (c["asr"]["value"] or 0.0) for name, c in report["conditions"].items()}
+        seeds = [value for name, value in rates.items() if name.startswith("seed")]
+        metric = report["metric_clean"]
+        rows.append(
+            {
+                **{key: part[key] for key in ("victim", "crafted", "measured")},
+                "instances": report["instances"],
+                "detected_clean": report["detected_clean"],
+                "valid": report["valid"],
+                "metric_clean": metric,
+                "asr_grey": rates["grey"],
+                "asr_random": rates["random"],
+                "asr": float(np.mean(seeds)),
+                "asr_seeds": seeds,
+                "excess": float(np.mean(seeds)) - rates["random"],
+                "excess_worst": max(seeds) - rates["random"],
+            }
+        )
+    return rows
+
+
+def _cuts(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """How much of the first victim's excess each other victim takes away, and what that costs clean."""
+    first = rows[0]["victim"] if rows else ""
+    base = {(row["crafted"], row["measured"]): row for row in rows if row["victim"] == first}
+    out = []
+    for row in rows:
+        before = base.get((row["crafted"], row["measured"]))
+        if row["victim"] != first and before is not None and before["excess"] > 0:
+            cost = {
+                k: v - row["metric_clean"][k] for k, v in before["metric_clean"].items() if k in row["metric_clean"]
+            }
+            cut = 100 * (1 - row["excess"] / before["excess"])
+            keys = ("victim", "crafted", "measured")
+            out.append({**{key: row[key] for key in keys}, "against": first, "cut": cut, "cost": cost})
+    return out
+
+
+_HEAD = (
+    "victim",
+    "made on",
+    "measured on",
+    "signs",
+    "clean",
+    "AP50",
+    "grey",
+    "random",
+    "crafted (each seed)",
+    "excess",
+)
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    seeds = ", ".join(f"{value:.1f}" for value in row["asr_seeds"])
+    ap50 = row["metric_clean"].get("AP50", float("nan"))
+    return [
+        *(row[key] for key in ("victim", "crafted", "measured")),
+        str(row["instances"]),
+        str(row["detected_clean"]) + ("" if row["valid"] else " (too few)"),
+        f"{ap50:.3f}",
+        f"{row['asr_grey']:.1f} %",
+        f"{row['asr_random']:.1f} %",
+        f"{row['asr']:.1f} % ({seeds})",
+        f"{row['excess']:+.1f}",
+    ]
+
+
+def _sentences(content: Mapping[str, Any]) -> list[str]:
+    lines = [
+        "ASR: of the instances detected clean, the share that is lost. Excess: mean ASR over the seeds minus that of a "
+        "random patch, in points."
+    ]
+    for cut in content["cuts"]:
+        cost = ", ".join(f"{key} {100 * value:+.1f} points" for key, value in cut["cost"].items())
+        where = f"{cut['crafted']} -> {cut['measured']}"
+        lines.append(
+            f"{cut['victim']} cuts the excess of {cut['against']} by {cut['cut']:.0f} % ({where}); cost: {cost}."
+        )
+    return lines
+
+
+def _markdown(content: Mapping[str, Any]) -> str:
+    lines = ["| " + " | ".join(_HEAD) + " |", "| " + " | ".join("---" for _ in _HEAD) + " |"]
+    lines += ["| " + " | ".join(_cells(row)) + " |" for row in content["rows"]]
+    return "\n".join([*lines, "", *_sentences(content), ""])
+
+
+def _page(content: Mapping[str, Any], out: Path) -> str:
+    style = "body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:80em;padding:0 1em;color:#222}"
+    style += "table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:.3em .7em;text-align:left}"
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in _HEAD)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(row)) + "</tr>" for row in content["rows"]
+    )
+    text = "".join(f"<p>{html.escape(line)}</p>" for line in _sentences(content))
+    reports = [html.escape(str(path.relative_to(out))) for path in sorted(out.glob("*/*/report.html"))]
+    links = "".join(f'<li><a href="{path}">{path.removesuffix("/report.html")}</a></li>' for path in reports)
+    title = "Patches: realistic and synthetic, side by side"
+    return (
+        f'<!doctype html><html lang=en><head><meta charset="utf-8"><title>{title}</title><style>{style}</style></head>'
+        f"<body><h1>{title}</h1><table><tr>{head}</tr>{body}</table>{text}<h2>Reports</h2><ul>{links}</ul></body></html>"
+    )
