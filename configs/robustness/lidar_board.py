@@ -5,9 +5,9 @@ custom_imports = dict(imports=["perception.plugins.lidar_bev.attack_scenes"], al
 
 model = "lidar_bev/ppn_tiny_sim.py"
 target = dict(type="LidarBevTarget", config=model, weights="ppn_tiny_sim.safetensors")
-attack = dict(kind="board", goal="hide", steps=60, size_m=(1.0, 2.0), below=0.3, region=(5.0, -6.0, 15.0, 6.0), batch=6)
-sweeps = dict(type="SimulatedSweeps", config=model, frames=26, stride=5)
+attack = dict(kind="board", goal="hide", steps=40, size_m=(1.0, 2.0), below=0.3, region=(5.0, -6.0, 15.0, 6.0), batch=6)
+sweeps = dict(type="SimulatedSweeps", config=model, frames=20, stride=6)
 craft_data = dict(sweeps, towns=2, seed=400_000)
-eval_data = dict(sweeps, towns=4, seed=950_000)
+eval_data = dict(sweeps, towns=2, seed=950_000)
 seeds = (0, 1, 2)
 threshold = 0.5

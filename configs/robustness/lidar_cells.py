@@ -6,7 +6,7 @@ custom_imports = dict(imports=["perception.plugins.lidar_bev.attack_scenes"], al
 model = "lidar_bev/ppn_tiny_sim.py"
 target = dict(type="LidarBevTarget", config=model, weights="ppn_tiny_sim.safetensors")
 attack = dict(kind="cells", goal="hide", scope="per_instance", steps=10, cells=40, points=2, heights=(0.5, 2.5))
-sweeps = dict(type="SimulatedSweeps", config=model, towns=4, frames=26, stride=5)
+sweeps = dict(type="SimulatedSweeps", config=model, towns=2, frames=20, stride=6)
 craft_data = dict(sweeps, seed=950_000)
 eval_data = dict(sweeps, seed=950_000)  # an attacker who sees the scene: each placement is for one moment
 seeds = (0,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -62,12 +63,30 @@ def unchanged(target: Any) -> Iterator[None]:
         raise PerceptionError("attack: the victim used a global random generator; its results cannot be repeated")
 
 
+def named(function: Callable[..., Any] | str) -> Callable[..., Any]:
+    """A function, or the one that ``package.module:function`` names.
+
+    Raises:
+        PerceptionError: There is no such function.
+    """
+    if not isinstance(function, str):
+        return function
+    module, _, name = function.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise PerceptionError(f"victim: expected package.module:function, found {function!r}: {error}") from error
+    if not callable(found):
+        raise PerceptionError(f"victim: expected a function, found {type(found).__name__} {function!r}")
+    return found
+
+
 @ATTACK_TARGETS.register_module()
 class CallableTarget:
     """Your own detector in a few lines: a function of one image, and a loss if it has a gradient.
 
     Args:
-        detect: (H, W, 3) uint8 RGB -> ``Boxes2D``.
+        detect: (H, W, 3) uint8 RGB -> ``Boxes2D``; or its name, ``package.module:function``.
         loss: (images (B, 3, H, W) in [0, 1], samples, goal) -> (B,); None for a black box, whose score is then the sum
             of the instance scores.
         module: The network, so that it can be checked for changes.
@@ -77,13 +96,14 @@ class CallableTarget:
 
     def __init__(
         self,
-        detect: Callable[[np.ndarray], Boxes2D],
+        detect: Callable[[np.ndarray], Boxes2D] | str,
         loss: Callable[[Tensor, Sequence[AttackSample], str], Tensor] | None = None,
         module: nn.Module | None = None,
         goals: tuple[str, ...] = ("hide",),
         iou: float = 0.5,
     ) -> None:
-        self.detect, self.own_loss, self.module, self.goals, self.iou = detect, loss, module, tuple(goals), iou
+        self.detect: Callable[[np.ndarray], Boxes2D] = named(detect)
+        self.own_loss, self.module, self.goals, self.iou = loss, module, tuple(goals), iou
         self.differentiable = loss is not None
 
     def loss(self, images: Tensor, samples: Sequence[AttackSample], goal: str) -> Tensor:
@@ -126,7 +146,8 @@ class OnnxTarget(CallableTarget):
 
     Args:
         path: The file; one input (1, 3, H, W) float32.
-        decode: (list of output arrays, (width, height) of the image) -> ``Boxes2D``.
+        decode: (list of output arrays, (width, height) of the image) -> ``Boxes2D``; or its name,
+            ``package.module:function``.
         scale: Images in [0, 1] are multiplied by this.
 
     Raises:
@@ -135,8 +156,12 @@ class OnnxTarget(CallableTarget):
     """
 
     def __init__(
-        self, path: str | Path, decode: Callable[[list[np.ndarray], tuple[int, int]], Boxes2D], scale: float = 1.0
+        self,
+        path: str | Path,
+        decode: Callable[[list[np.ndarray], tuple[int, int]], Boxes2D] | str,
+        scale: float = 1.0,
     ) -> None:
+        read = named(decode)
         try:
             import onnxruntime
         except ImportError as error:
@@ -149,6 +174,6 @@ class OnnxTarget(CallableTarget):
 
         def detect(image: np.ndarray) -> Boxes2D:
             batch = image.transpose(2, 0, 1)[None].astype(np.float32) / 255 * scale
-            return decode(session.run(None, {name: batch}), (image.shape[1], image.shape[0]))
+            return read(session.run(None, {name: batch}), (image.shape[1], image.shape[0]))
 
         super().__init__(detect)

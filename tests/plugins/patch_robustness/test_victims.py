@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from perception.attack import (
+    ATTACK_TARGETS,
     AttackSample,
     AttackTarget,
     DetailedTarget,
@@ -17,14 +19,14 @@ from perception.attack import (
     disconnect_loss,
     edge_scores,
 )
-from perception.errors import PerceptionError
+from perception.errors import InputError, PerceptionError
 from perception.plugins.crowd_counting.attack_target import CrowdCountingTarget
 from perception.plugins.patch_robustness.attacks import AttackConfig, as_images, attacked_images, craft
 from perception.plugins.patch_robustness.crowd_scenes import SimulatedCrowds
 from perception.plugins.patch_robustness.evaluate import evaluate, summary
 from perception.plugins.patch_robustness.surfaces import Surface
-from perception.plugins.patch_robustness.victim import fingerprint
-from perception.structures import DensityMap
+from perception.plugins.patch_robustness.victim import CallableTarget, OnnxTarget, fingerprint
+from perception.structures import Boxes2D, DensityMap
 
 OWN_GRAPH = runpy.run_path(str(Path(__file__).with_name("own_graph.py")))
 
@@ -146,3 +148,64 @@ def test_samples_with_wrong_images_are_refused():
     for image in (np.zeros((4, 4)), np.zeros((4, 4, 3)), np.zeros((1, 2, 4, 4, 3), np.uint8)):
         with pytest.raises(PerceptionError, match="expected"):
             AttackSample("x", image, None)
+
+
+# --- functions and files ----------------------------------------------------------------------------------------------
+
+
+def white_cell(outputs: list[np.ndarray], size: tuple[int, int]) -> Boxes2D:
+    """Boxes of the cells of a 4 x 4 grid of brightness (1, 1, 4, 4) that are above a half."""
+    rows, columns = np.nonzero(outputs[0][0, 0] > 0.5)
+    low = np.stack([columns, rows], 1) * np.array(size) / 4
+    boxes = np.hstack([low, low + np.array(size) / 4])
+    return Boxes2D("front", size, boxes, outputs[0][0, 0][rows, columns], np.zeros(len(rows), int), ("thing",))
+
+
+def test_functions_are_found_by_name():
+    target = ATTACK_TARGETS.build({"type": "CallableTarget", "detect": "math:sqrt"})
+    assert target.detect(4) == 2 and not target.differentiable
+    for name in ("math:nothing", "no_such_module:f", "math", "math:pi"):
+        with pytest.raises(PerceptionError, match="victim: expected"):
+            CallableTarget(name)
+
+
+def test_onnx_without_onnxruntime_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(PerceptionError, match=r"perception-stack\[export\]"):
+        OnnxTarget("model.onnx", white_cell)
+
+
+def test_an_onnx_file_is_attacked_as_a_black_box(tmp_path: Path):
+    reason = "the extra 'export' is not installed"
+    onnx, _ = pytest.importorskip("onnx", reason=reason), pytest.importorskip("onnxruntime", reason=reason)
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    nodes = [
+        helper.make_node("ReduceMean", ["image"], ["grey"], axes=[1], keepdims=1),
+        helper.make_node("AveragePool", ["grey"], ["cells"], kernel_shape=[8, 8], strides=[8, 8]),
+    ]
+    ends = [
+        helper.make_tensor_value_info(name, kind, shape)
+        for name, shape in (("image", (1, 3, 32, 32)), ("cells", (1, 1, 4, 4)))
+    ]
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", ends[:1], ends[1:]), opset_imports=[helper.make_opsetid("", 13)]
+    )
+    model.ir_version = 8
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    target = OnnxTarget(path, white_cell)
+    image = np.zeros((32, 32, 3), np.uint8)
+    image[8:16, 8:16] = 255
+    truth = Boxes2D("front", (32, 32), [[8, 8, 16, 16]], [1.0], [0], ("thing",))
+    quad = torch.tensor([[8.0, 8.0], [15.0, 8.0], [15.0, 15.0], [8.0, 15.0]])
+    sample = AttackSample("x", image, truth, "s", (Surface(quad, "rect", (1.0, 1.0), instance=0, label="thing"),))
+    [found] = target.predict(as_images([sample]), [sample])
+    assert target.instance_scores(found, sample).tolist() == [1.0]
+    config = AttackConfig(method="square", steps=60, batch=1, width=8, size="")
+    crafted = craft(target, [sample], config)
+    assert crafted.losses[-1] < 1 and crafted.queries <= 60
+    with pytest.raises(PerceptionError, match="needs a gradient"):
+        craft(target, [sample], AttackConfig(size="", width=8))
+    path.write_bytes(b"no model")
+    with pytest.raises(InputError, match="an ONNX model"):
+        OnnxTarget(path, white_cell)
