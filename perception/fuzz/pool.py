@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from perception.errors import PerceptionError
@@ -154,7 +155,7 @@ class _Worker:
         reader, seeds, seed, memory = self._arguments
         context = multiprocessing.get_context("fork")
         self._process = context.Process(
-            target=_work, args=(theirs, reader, seeds, self.folder, seed, memory), daemon=True
+            target=_work, args=(theirs, self.connection, reader, seeds, self.folder, seed, memory), daemon=True
         )
         self._process.start()
         theirs.close()
@@ -188,7 +189,10 @@ class _Worker:
         self.connection.close()
 
 
-def _work(connection: Connection, reader: Reader, seeds: Path, folder: Path, seed: int, memory: int) -> None:
+def _work(
+    connection: Connection, other: Connection, reader: Reader, seeds: Path, folder: Path, seed: int, memory: int
+) -> None:
+    other.close()  # else this end would never see that the main process is gone
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 2)  # libraries complain about damaged files on their own
     faulthandler.disable()
@@ -196,8 +200,12 @@ def _work(connection: Connection, reader: Reader, seeds: Path, folder: Path, see
     resource.setrlimit(resource.RLIMIT_AS, (size + memory, size + memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     tempfile.tempdir = None
+    cv2.setNumThreads(1)  # inputs are tiny: handing them to threads costs more than reading them
     while True:
-        number = connection.recv()
+        try:
+            number = connection.recv()
+        except EOFError:
+            return
         try:
             path = _input(reader, seeds, folder, seed, number)
             reader.read(path)
