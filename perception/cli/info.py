@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ class _Findings:
     gaps: Mapping[str, list[Gap]] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
     pipelines: Mapping[str, str] = field(default_factory=dict)
+    odometry: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -59,14 +60,14 @@ def run(args: argparse.Namespace) -> int:
     """Print the description; 0 when the drive can be read."""
     inside = drives_in(args.drive)
     if inside and inside != [args.drive]:
-        print(f"{args.drive}: {len(inside)} drives; describe or run one of")
+        print(f"{args.drive}: {len(inside)} drive{'s'[: len(inside) != 1]} inside; describe one, run one or several")
         print("\n".join(f"  {drive}" for drive in inside))
         return 0
     with open_drive(args.drive, args.mapping, args.calib, trust=args.trust) as drive:
         frames = list(sample_frames(drive, args.samples)) if args.thumbnails or not args.quick else []
         info, found = drive.info, _Findings()
         if not args.quick:
-            found = _look(drive, frames, info)
+            found = _look(drive, frames, info, args.mapping is None)
         if args.thumbnails:
             _write_strip(Path(args.thumbnails), thumbnail_strip(frames))
     if args.write_mapping:
@@ -75,13 +76,17 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _look(drive: Any, frames: list[Any], info: DriveInfo) -> _Findings:
+def _look(drive: Any, frames: list[Any], info: DriveInfo, derived: bool) -> _Findings:
+    """``derived``: the mapping is not the user's, so that ``run`` computes poses where stages need some."""
     from perception.runtime.runnable import verdicts
+    from perception.sources.odometry import odometry_helps
 
     seen = {name for frame in frames for name in frame.images}
     blind = [name for name, size in info.cameras.items() if size is None and name not in seen]
     faults = tuple(calibration_faults(drive, frames))
-    return _Findings(stream_gaps(drive.stream_times()), faults, verdicts(info, blind=blind))
+    odometry = derived and odometry_helps(info)
+    posed = replace(info, has_pose=True) if odometry else info
+    return _Findings(stream_gaps(drive.stream_times()), faults, verdicts(posed, blind=blind), odometry)
 
 
 def _write_strip(path: Path, strip: Any) -> None:
@@ -128,6 +133,8 @@ def _lines(info: DriveInfo, found: _Findings) -> Iterable[str]:
     for name in info.lidars:
         yield f"  lidar {name}: {_mounting(info, name)}{_topic(info, name)}"
     source = f" ({info.pose_source})" if info.pose_source else ""
+    if found.odometry:
+        source = " (LiDAR odometry computes it for pipelines that need one)"
     yield f"  ego pose: {'found' if info.has_pose else 'not found'}{source}"
     if info.origin is not None:
         yield "  world: east, north and up of latitude {:.7f}, longitude {:.7f}, height {:.1f} m".format(*info.origin)

@@ -31,7 +31,7 @@ from perception.sinks.report import write_report_html
 from perception.sinks.storage import dump_json, storage_errors, write_file
 from perception.sinks.table import SINK_TABLE
 from perception.sources import DriveSource, open_drive, with_odometry
-from perception.sources.odometry import odometry_available
+from perception.sources.odometry import odometry_helps
 from perception.structures import Fault, Frame
 
 __all__ = ["RunOptions", "StrictStop", "frames_from", "run_drive"]
@@ -350,7 +350,7 @@ def _opener(options: RunOptions, graph: Graph) -> Callable[[str], DriveSource]:
         span = options.start, options.end, options.every
         source = open_drive(uri, options.mapping, options.calib, *span, options.trust, options.follow)
         wanted = needs_pose and options.mapping is None and options.follow is None
-        if wanted and not source.info.has_pose and source.info.lidars and odometry_available():
+        if wanted and odometry_helps(source.info):
             return with_odometry(source)
         return source
 

@@ -14,7 +14,7 @@ from perception.geometry.transforms import invert_pose
 from perception.sources.base import DriveInfo, DriveSource
 from perception.structures import Fault, Frame, PointCloud
 
-__all__ = ["LidarOdometry", "LidarOdometrySource", "odometry_available"]
+__all__ = ["LidarOdometry", "LidarOdometrySource", "odometry_available", "odometry_helps"]
 
 _MINIMUM_POINTS = 100
 
@@ -22,6 +22,11 @@ _MINIMUM_POINTS = 100
 def odometry_available() -> bool:
     """Whether ``kiss-icp`` is installed."""
     return importlib.util.find_spec("kiss_icp") is not None
+
+
+def odometry_helps(info: DriveInfo) -> bool:
+    """Whether poses that a drive lacks can be computed from its clouds."""
+    return not info.has_pose and bool(info.lidars) and odometry_available()
 
 
 class LidarOdometry:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from perception.cli import main
 from perception.sources import open_drive
 from perception.sources.odometry import LidarOdometrySource
 
@@ -33,6 +34,18 @@ def street(tmp_path: Path, count: int = 8) -> np.ndarray:
         table = np.column_stack([near, np.zeros(len(near))]).astype("<f4")
         (tmp_path / f"{number}.bin").write_bytes(b"" if number == 7 else table.tobytes())
     return places
+
+
+def test_info_counts_on_poses_that_a_run_would_compute(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    street(tmp_path, 2)
+    assert main(["info", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert "ego pose: not found (LiDAR odometry computes it" in text and "lidar_bev.py: runs" in text
+    monkeypatch.setattr("perception.sources.odometry.odometry_available", lambda: False)
+    assert main(["info", str(tmp_path)]) == 0
+    assert "lidar_bev.py: cannot run, because bev: the drive has no ego poses" in capsys.readouterr().out
 
 
 def test_poses_follow_the_vehicle_also_when_the_run_begins_later(tmp_path: Path) -> None:
