@@ -26,6 +26,8 @@ from perception.fuzz.mutate import mutate
 
 __all__ = ["Failure", "Outcome", "Reader", "fuzz"]
 
+_PATIENCE = 10
+
 
 @dataclass(frozen=True)
 class Reader:
@@ -89,7 +91,8 @@ def fuzz(
         seed: With the number of an input it decides the mutation.
         first: Number of the first input.
         jobs: Worker processes.
-        timeout_s: An input that takes longer is a failure of kind ``hang``.
+        timeout_s: An input that takes more processor time, or ten times as long by the clock, is a failure of kind
+            ``hang``; a machine that is busy with something else makes none.
         memory: Bytes a worker may allocate beyond what it has when it starts.
         keep: Folder for inputs that failed.
 
@@ -137,6 +140,7 @@ def _record(outcome: Outcome, worker: _Worker, result: tuple[str, str], keep: Pa
         if keep is not None:
             target = keep / outcome.reader / str(worker.number)
             shutil.rmtree(target, ignore_errors=True)
+            worker.folder.mkdir(parents=True, exist_ok=True)  # a process that died early has not made it
             shutil.copytree(worker.folder, target, dirs_exist_ok=True)
 
 
@@ -147,7 +151,7 @@ class _Worker:
         self._arguments = reader, scratch / "seeds", seed, memory
         self.folder = scratch / f"worker{index}"
         self.number: int | None = None
-        self.began = 0.0
+        self.began = self._spent_s = 0.0
         self._start()
 
     def _start(self) -> None:
@@ -162,7 +166,7 @@ class _Worker:
 
     def give(self, number: int | None) -> None:
         """The next input; None: there is none."""
-        self.number, self.began = number, time.monotonic()
+        self.number, self.began, self._spent_s = number, time.monotonic(), self._processor_s()
         if number is not None:
             self.connection.send(number)
 
@@ -171,9 +175,10 @@ class _Worker:
         try:
             if self.connection.poll():
                 return self.connection.recv()
-            if time.monotonic() - self.began <= timeout_s:
+            spent_s, passed_s = self._processor_s() - self._spent_s, time.monotonic() - self.began
+            if spent_s <= timeout_s and passed_s <= _PATIENCE * timeout_s:
                 return None
-            found = "hang", f"not done after {timeout_s:g} s"
+            found = "hang", f"not done after {passed_s:.0f} s, {spent_s:.0f} s of them computing"
         except (EOFError, ConnectionError):
             self._process.join(5)
             code = self._process.exitcode or 0
@@ -181,6 +186,14 @@ class _Worker:
         self.stop()
         self._start()
         return found
+
+    def _processor_s(self) -> float:
+        """Seconds the process has computed since it began."""
+        try:
+            fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it is gone; the connection tells
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def stop(self) -> None:
         """End the process."""

@@ -43,8 +43,8 @@ def behave(path: Path) -> None:
         raise KeyError("lost")
     if number == 3:
         os.kill(os.getpid(), signal.SIGSEGV)
-    if number == 4:
-        time.sleep(60)
+    while number == 4:
+        pass
     if number == 5:
         np.ones(1 << 29)
 
@@ -60,6 +60,18 @@ def test_a_stopped_run_gives_what_it_has(tmp_path: Path) -> None:
 
     outcome = fuzz(Reader("stop", lambda folder: folder.joinpath("a").write_bytes(bytes(64)) and None, read), 10**6)
     assert outcome.stopped and 2 <= outcome.inputs < 10**6 and not outcome.failures
+
+
+def test_a_reader_that_waits_is_given_more_time_than_one_that_computes(tmp_path: Path) -> None:
+    """A machine that is busy with something else makes readers slow, not wrong; one that never comes back is."""
+
+    def read(path: Path) -> None:
+        time.sleep(0.5 if not (tmp_path / "slept").exists() else 60)
+        (tmp_path / "slept").touch()
+
+    reader = Reader("waits", lambda folder: folder.joinpath("a").write_bytes(bytes(64)) and None, read)
+    outcome = fuzz(reader, 2, timeout_s=0.2)
+    assert outcome.read == 1 and [failure.kind for failure in outcome.failures] == ["hang"]
 
 
 def test_every_way_to_fail_is_noticed(tmp_path: Path) -> None:
