@@ -5,12 +5,14 @@ _base_ = ["_base_/default.py"]
 trained_on = "simulator"
 data_root = "data/signs_sim"
 input_size = (512, 384)
-epochs = 24
+iterations = 1600
 base_batch_size = 16
 class_names = (
     *("circle", "triangle", "up-triangle", "diamond-s", "diamond-l", "square"),
     *("rect-s", "rect-m", "rect-l", "pentagon", "octagon"),
 )
+
+norm = dict(type="WindowGroupNorm", num_groups=8, window=17)  # maps of training crops fit into it
 
 model = dict(
     type="MMDetDetector",
@@ -36,7 +38,7 @@ model = dict(
             out_channels=48,
             start_level=0,
             num_outs=2,
-            norm_cfg=dict(type="GN", num_groups=8),
+            norm_cfg=norm,
         ),
         bbox_head=dict(
             type="FCOSHead",
@@ -50,7 +52,7 @@ model = dict(
             center_sample_radius=1.5,
             norm_on_bbox=True,
             centerness_on_reg=True,
-            norm_cfg=dict(type="GN", num_groups=8),
+            norm_cfg=norm,
             loss_cls=dict(type="FocalLoss", use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=1.0),
             loss_bbox=dict(type="GIoULoss", loss_weight=1.0),
             loss_centerness=dict(type="CrossEntropyLoss", use_sigmoid=True, loss_weight=1.0),
@@ -98,24 +100,17 @@ val_dataloader = dict(
 )
 val_evaluator = dict(type="BoxMetric", min_side=24.0)
 
-train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=4)
+train_cfg = dict(by_epoch=False, max_iters=iterations, val_interval=400)
 optim_wrapper = dict(
     type="OptimWrapper",
     optimizer=dict(type="AdamW", lr=2e-3, weight_decay=1e-2),
     clip_grad=dict(max_norm=10.0, norm_type=2),
 )
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.05, by_epoch=False, begin=0, end=100),
-    dict(
-        type="CosineAnnealingLR",
-        eta_min=2e-5,
-        begin=0,
-        T_max=epochs,
-        end=epochs,
-        by_epoch=True,
-        convert_to_iter_based=True,
-    ),
+    dict(type="LinearLR", start_factor=0.05, by_epoch=False, begin=0, end=60),
+    dict(type="CosineAnnealingLR", eta_min=2e-5, by_epoch=False, begin=0, T_max=iterations, end=iterations),
 ]
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=100))
 custom_hooks = [dict(type="EMAHook", ema_type="MomentumAnnealingEMA", momentum=0.002, gamma=200, update_buffers=True)]
 tiny_overrides = {
     "model.input_size": (160, 128),

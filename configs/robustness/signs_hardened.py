@@ -14,8 +14,8 @@ custom_imports = dict(
 )
 data_root = "data/signs_sim"
 load_from = "signs_tiny_sim.safetensors"
-iterations = 300
-train_cfg = dict(_delete_=True, by_epoch=False, max_iters=iterations, val_interval=iterations)
+iterations = 200
+train_cfg = dict(by_epoch=False, max_iters=iterations, val_interval=iterations)
 optim_wrapper = dict(optimizer=dict(lr=5e-4))
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=20),
@@ -25,4 +25,3 @@ custom_hooks = [
     dict(type="EMAHook", ema_type="MomentumAnnealingEMA", momentum=0.005, gamma=50, update_buffers=True),
     dict(type="PatchTraining", data_root=data_root, table="reap_annotations.csv", share=0.6, steps=2, step_size=0.1),
 ]
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=100))

@@ -4,7 +4,7 @@
     perception simulate data/signs_test --format signs --scenes 60 --seed 900000
     perception attack study robustness/signs_study.py --out out/study
 
-Signs are cut out of their pictures at full resolution, for crafting and for measuring: seven times less work, and the
+Signs are cut out of their pictures at full resolution, for crafting and for measuring: twelve times less work, and the
 detector is convolutional.
 """
 
@@ -26,7 +26,7 @@ victims = dict(
 attack = dict(
     goal="hide",
     method="adam",
-    steps=200,
+    steps=100,
     step_size=0.05,
     batch=4,
     width=32,
@@ -34,13 +34,13 @@ attack = dict(
     eot=dict(translation=0.03, jitter=0.1, noise=0.02),
 )
 seeds = (0, 1, 2)
-thresholds = dict(plain=0.3, hardened=0.3)
+thresholds = dict(plain=0.37, hardened=0.37)  # best F1 on signs_val
 
 signs = dict(type="SignTableScenes", image_dir="images", table="reap_annotations.csv", min_side=24.0)
 pasted = dict(type="PastedSigns", image_dir="images", side=(24.0, 72.0))
 train = dict(data_root="data/signs_sim", ann_file="annotations/signs_train.json")
 test = dict(data_root="data/signs_test", ann_file="annotations/signs_test.json")
-size = (160, 160)
+size = (128, 128)
 renderings = dict(
     realistic=dict(
         craft_data=dict(type="CroppedScenes", size=size, dataset=dict(signs, **train, limit=120)),
@@ -48,7 +48,7 @@ renderings = dict(
     ),
     synthetic=dict(
         craft_data=dict(type="CroppedScenes", size=size, dataset=dict(pasted, **train, count=120)),
-        eval_data=dict(type="CroppedScenes", size=size, dataset=dict(pasted, **test, count=240, seed=5000)),
+        eval_data=dict(type="CroppedScenes", size=size, dataset=dict(pasted, **test, count=220, seed=5000)),
     ),
 )
 cross = (("synthetic", "realistic"),)

@@ -15,5 +15,6 @@ PLUGIN = PluginSpec(
         "object_detection/deformable_detr_r50_coco.py",
         "object_detection/retinanet_r50_coco.py",
     ),
+    weights=("signs_tiny_sim.safetensors",),
     capabilities=frozenset({"DifferentiableFromImage", "AttackTarget"}),
 )

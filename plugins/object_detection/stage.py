@@ -16,6 +16,7 @@ from perception.registry import MODELS, STAGES
 from perception.runtime.stage import Stage, StageNeeds
 from perception.structures import Boxes2D, Frame, Result
 
+from . import window_norm  # noqa: F401 - configs name it
 from .letterbox import letterbox
 from .mmdet_config import from_mmdet, is_mmdet, without_pretrained
 from .model import MMDetDetector

@@ -21,6 +21,8 @@ PLUGIN = PluginSpec(
         "robustness/drawn_signs.py",
         "robustness/lanes_road_patch.py",
         "robustness/signs_sticker.py",
+        "robustness/signs_study.py",
+        "robustness/signs_hardened.py",
         "robustness/crowd_poster.py",
         "robustness/lanes_drive_patch.py",
         "robustness/lidar_cells.py",

@@ -10,6 +10,7 @@ import torch
 from mmengine.hooks import Hook
 from torch import Tensor
 
+from perception.engine.defaults import data_path
 from perception.errors import PerceptionError
 from perception.geometry.homography import apply_homography
 from perception.registry import HOOKS
@@ -68,7 +69,7 @@ class PatchTraining(Hook):
         if not (0 < share <= 1 and steps >= 0 and step_size > 0 and pool >= 1 and 0 <= fresh <= 1 and sizes):
             raise PerceptionError("patch training: expected share in (0, 1], steps >= 0, step_size > 0, pool >= 1")
         self.rows: dict[str, dict[str, SignRow]] = {}
-        for row in read_table(Path(data_root) / table):
+        for row in read_table(Path(data_path(data_root)) / table):
             if row.label != BACKGROUND and method in row.lights:
                 self.rows.setdefault(row.filename, {})[row.object_id] = row
         self.method, self.sizes, self.share = method, tuple(sizes), share
