@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numba import njit
 
 SKIN, HAIR, TOP, BOTTOM, SHOE, EXTRA, DARK = range(7)
 """What a triangle is made of: the colour slots of a person's palette."""
@@ -43,22 +44,42 @@ def loft(centers: np.ndarray, radii: np.ndarray, slot: int, sides: int = 8, head
         sides: Corners of a ring.
         head: Counts as head.
     """
-    centers, radii = np.asarray(centers, float), np.asarray(radii, float)
-    tangent = np.gradient(centers, axis=0)
-    tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-9)
-    reference = np.where(np.abs(tangent[:, :1]) > 0.8, [[0.0, 0.0, 1.0]], [[1.0, 0.0, 0.0]])
-    u = reference - (reference * tangent).sum(1, keepdims=True) * tangent
-    u /= np.linalg.norm(u, axis=1, keepdims=True)
-    v = np.cross(tangent, u)
-    angle = np.arange(sides) * (2 * np.pi / sides)
-    ring = np.cos(angle)[None, :, None] * u[:, None] * radii[:, None, :1]
-    ring = ring + np.sin(angle)[None, :, None] * v[:, None] * radii[:, None, 1:]
-    vertices = (centers[:, None] + ring).reshape(-1, 3)
-    i = np.arange(len(centers) - 1)[:, None] * sides
-    j, k = np.arange(sides)[None], (np.arange(sides)[None] + 1) % sides
-    quads = np.stack(np.broadcast_arrays(i + j, i + k, i + sides + k, i + sides + j), -1).reshape(-1, 4)
-    triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
-    return Part(vertices, _normals(vertices, triangles), triangles, slot, head)
+    vertices, normals, triangles = _tube(np.asarray(centers, float), np.asarray(radii, float), sides)
+    return Part(vertices, normals, triangles, slot, head)
+
+
+@njit(cache=True)
+def _tube(centers, radii, sides):  # type: ignore[no-untyped-def]
+    """Vertices (R * sides, 3), unit normals of the same shape, and triangles of a tube; arguments as of :func:`loft`."""
+    rings = centers.shape[0]
+    vertices = np.empty((rings * sides, 3))
+    for r in range(rings):
+        before, after = max(r - 1, 0), min(r + 1, rings - 1)
+        along = (centers[after] - centers[before]) / (after - before)
+        along /= max(np.sqrt((along * along).sum()), 1e-9)
+        u = np.array([0.0, 0.0, 1.0]) if abs(along[0]) > 0.8 else np.array([1.0, 0.0, 0.0])
+        u -= (u * along).sum() * along
+        u /= np.sqrt((u * u).sum())
+        v = np.cross(along, u)
+        for j in range(sides):
+            angle = j * (2 * np.pi / sides)
+            vertices[r * sides + j] = centers[r] + np.cos(angle) * u * radii[r, 0] + np.sin(angle) * v * radii[r, 1]
+    quads = (rings - 1) * sides
+    triangles = np.empty((2 * quads, 3), np.int64)
+    normals = np.zeros(vertices.shape)
+    for q in range(quads):
+        j = q % sides
+        first, second = q, q - j + (j + 1) % sides
+        triangles[q, 0], triangles[q, 1], triangles[q, 2] = first, second, second + sides
+        triangles[quads + q, 0], triangles[quads + q, 1], triangles[quads + q, 2] = first, second + sides, first + sides
+    for t in range(2 * quads):
+        a, b, c = vertices[triangles[t, 0]], vertices[triangles[t, 1]], vertices[triangles[t, 2]]
+        face = np.cross(b - a, c - a)
+        for k in range(3):
+            normals[triangles[t, k]] += face
+    for i in range(normals.shape[0]):
+        normals[i] /= max(np.sqrt((normals[i] * normals[i]).sum()), 1e-12)
+    return vertices, normals, triangles
 
 
 def ball(center: Sequence[float], radii: Sequence[float], slot: int, sides: int = 8, head: bool = False) -> Part:
@@ -67,16 +88,6 @@ def ball(center: Sequence[float], radii: Sequence[float], slot: int, sides: int 
     latitude = np.linspace(-np.pi / 2 * 0.97, np.pi / 2 * 0.97, rings)
     centers = np.asarray(center) + np.stack([0 * latitude, 0 * latitude, np.sin(latitude) * radii[2]], -1)
     return loft(centers, np.cos(latitude)[:, None] * np.asarray(radii)[None, :2], slot, sides, head)
-
-
-def _normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    corner = vertices[triangles]
-    face = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
-    normals = np.zeros_like(vertices)
-    for k in range(3):
-        np.add.at(normals, triangles[:, k], face)
-    length = np.linalg.norm(normals, axis=1, keepdims=True)
-    return normals / np.maximum(length, 1e-12)
 
 
 def make_person(rng: np.random.Generator, fine: bool) -> list[Part]:

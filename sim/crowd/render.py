@@ -10,19 +10,20 @@ import numpy as np
 from perception.sim.crowd.body import HEAD_RADIUS, pool
 from perception.sim.crowd.layout import Site
 from perception.sim.crowd.people import People, PeopleMesh, build_mesh
-from perception.sim.crowd.shade import Pavement, shade_pavement, shade_people
+from perception.sim.crowd.shade import Pavement, add_sun, facing_sun, shade_pavement, shade_people, sun_rays
 from perception.sim.sensors.noise import texture
 from perception.sim.sensors.objects import shade_objects
 from perception.sim.sensors.project import add_haze, texture_coordinates
-from perception.sim.sensors.raycast import open3d
+from perception.sim.sensors.raycast import open3d, ray_scene, rays_of
 from perception.sim.sensors.sky import shade_sky
-from perception.sim.world.mesh import Mesh
+from perception.sim.sensors.visible import draw_floor, draw_triangles, grouped, resolve_grid, to_camera
+from perception.sim.world.mesh import FOLIAGE, LEAVES, Mesh
 from perception.sim.world.scene import Light
 
-GROUND, BACKDROP, FINE, COARSE, NOTHING = 0, 1, 2, 3, 9
-"""What a ray hit."""
 FINE_FROM = 13.0
 """Height of a head in pixels from which the detailed mesh is used."""
+REACH = 600.0
+"""The floor ends this far from the origin, metres."""
 EDGE_OFFSETS = ((0.3, -0.2), (-0.3, 0.2))
 """Where pixels on outlines are sampled beside their centre."""
 
@@ -48,8 +49,27 @@ class CrowdScene:
     lamp: float = 0.0
 
 
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """What P rays from the camera hit.
+
+    Attributes:
+        rays: (P, 3) float32 unit directions in the world.
+        triangle: (P,) int32 triangles, -1 for nothing.
+        depth: (P,) float32 metres along the rays, inf for nothing.
+        weights: (P, 2) float32 barycentric weights of the triangles' second and third vertex.
+    """
+
+    rays: np.ndarray
+    triangle: np.ndarray
+    depth: np.ndarray
+    weights: np.ndarray
+
+
 class CrowdRenderer:
     """The geometry of one scene, ready to be seen.
+
+    All meshes are one: the backdrop, near people, far people, and the floor as the last two triangles.
 
     Args:
         scene: What to render.
@@ -59,28 +79,20 @@ class CrowdRenderer:
         self.scene = scene
         camera = scene.site.camera
         self.pose = camera.ego_from_camera
+        self._pixel = 1 / float(camera.intrinsics[0, 0])
         depth = (scene.people.head_centers() - self.pose[:3, 3]) @ self.pose[:3, 2]
         size = camera.intrinsics[0, 0] * 0.23 / np.maximum(depth, 0.3)
-        self.meshes: dict[int, PeopleMesh] = {}
-        for kind, rows in ((FINE, np.flatnonzero(size >= FINE_FROM)), (COARSE, np.flatnonzero(size < FINE_FROM))):
-            self.meshes[kind] = build_mesh(scene.people, rows, kind == FINE)
-        far = 600.0
-        ground = np.array([[-far, -far, 0], [far, -far, 0], [far, far, 0], [-far, far, 0]], np.float32)
-        o3d = open3d()
-        self.world = o3d.t.geometry.RaycastingScene(nthreads=1)
-        self.kinds = []
-        pairs = [
-            (GROUND, ground, np.array([[0, 1, 2], [0, 2, 3]])),
-            (BACKDROP, scene.backdrop.vertices, scene.backdrop.triangles),
-        ]
-        pairs += [(kind, mesh.vertices, mesh.triangles) for kind, mesh in self.meshes.items()]
-        for kind, vertices, triangles in pairs:
-            if len(triangles):
-                self.world.add_triangles(
-                    o3d.core.Tensor(np.ascontiguousarray(vertices, np.float32)),
-                    o3d.core.Tensor(np.ascontiguousarray(triangles, np.uint32)),
-                )
-                self.kinds.append(kind)
+        near, far = np.flatnonzero(size >= FINE_FROM), np.flatnonzero(size < FINE_FROM)
+        self.meshes = [build_mesh(scene.people, near, True), build_mesh(scene.people, far, False)]
+        floor = np.array([[-REACH, -REACH, 0], [REACH, -REACH, 0], [REACH, REACH, 0], [-REACH, REACH, 0]], np.float32)
+        parts = [(mesh.vertices, mesh.triangles) for mesh in (scene.backdrop, *self.meshes)]
+        parts.append((floor, np.array([[0, 1, 2], [0, 2, 3]], np.uint32)))
+        rows = np.cumsum([0, *(len(vertices) for vertices, _ in parts)]).astype(np.uint32)
+        self.vertices = np.concatenate([vertices for vertices, _ in parts])
+        self.triangles = np.concatenate([triangles + base for (_, triangles), base in zip(parts, rows)])
+        self.first = np.cumsum([0, *(len(triangles) for _, triangles in parts[:-1])])
+        self.world = ray_scene((self.vertices, self.triangles))
+        self.key, self.head = _labels(scene.backdrop, self.meshes)
         self.shade, self.origin, self.crowding = _sky_shares(scene.people)
 
     def render(self) -> tuple[np.ndarray, np.ndarray]:
@@ -90,85 +102,130 @@ class CrowdRenderer:
             (H, W, 3) float32 linear radiance, and (N,) float64 pixels of each person's head that can be seen.
         """
         camera = self.scene.site.camera
-        x, y = np.meshgrid(np.arange(camera.width, dtype=np.float32), np.arange(camera.height, dtype=np.float32))
-        centers = np.stack([x.ravel(), y.ravel()], -1)
-        image, key, heads = self._trace(centers)
-        image = image.reshape(camera.height, camera.width, 3)
-        edges = np.flatnonzero(_outlines(key.reshape(camera.height, camera.width)))
-        total = image.reshape(-1, 3)[edges]
-        for offset in EDGE_OFFSETS:
-            total += self._trace(centers[edges] + np.float32(offset))[0]
-        image.reshape(-1, 3)[edges] = total / (1 + len(EDGE_OFFSETS))
-        return image, heads
+        centers = self._centers()
+        edges = np.flatnonzero(_outlines(self.key[centers.triangle].reshape(camera.height, camera.width)))
+        image = self._radiance(centers)
+        total = image[edges]
+        for part in np.split(self._radiance(self._beside(edges)), len(EDGE_OFFSETS)):
+            total += part
+        image[edges] = total / (1 + len(EDGE_OFFSETS))
+        head = self.head[centers.triangle]
+        pixels = np.bincount(head[head >= 0], minlength=len(self.scene.people)).astype(float)
+        return image.reshape(camera.height, camera.width, 3), pixels
 
-    def _trace(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Radiance (P, 3), an id that changes at outlines (P,) and visible head pixels (N,) of (P, 2) ``pixels``."""
-        camera, scene = self.scene.site.camera, self.scene
-        k = camera.intrinsics
-        rays = np.ones((len(pixels), 3), np.float32)
-        rays[:, 0] = (pixels[:, 0] - k[0, 2]) / k[0, 0]
-        rays[:, 1] = (pixels[:, 1] - k[1, 2]) / k[1, 1]
-        rays = rays @ self.pose[:3, :3].T.astype(np.float32)
-        rays /= np.linalg.norm(rays, axis=1, keepdims=True)
-        origin = self.pose[:3, 3].astype(np.float32)
-        hit = self.world.cast_rays(_tensor(origin, rays), nthreads=1)
-        depth = hit["t_hit"].numpy()
-        geometry = hit["geometry_ids"].numpy()
-        kind = np.full(len(rays), NOTHING, np.uint8)
-        for number, name in enumerate(self.kinds):
-            kind[geometry == number] = name
-        triangle = hit["primitive_ids"].numpy().astype(np.int64)
-        weights, normals = hit["primitive_uvs"].numpy(), hit["primitive_normals"].numpy()
-        out = np.zeros((len(rays), 3), np.float32)
-        tex, light = texture(), scene.light
-        shade_sky(out, np.flatnonzero(kind == NOTHING), rays, tex, light)
-        solid = np.flatnonzero(kind != NOTHING)
-        position = origin + rays[solid] * depth[solid, None]
-        sunlit = self._sunlit(position)
-        key = np.full(len(rays), -1, np.int64)
-        heads = np.zeros(len(scene.people))
-        pixel = 1 / k[0, 0]
-        for name in self.kinds:
-            pick = np.flatnonzero(kind[solid] == name)
-            index = solid[pick]
-            if name == GROUND:
-                key[index] = 0
-                foot = depth[index] * pixel / np.sqrt(np.maximum(-rays[index, 2], 0.02))
-                shade_pavement(
-                    out, index, position[pick], foot, sunlit[pick], self.shade, self.origin, _CELL, tex,
-                    scene.pavement, light, scene.lamp,
-                )  # fmt: skip
-            elif name == BACKDROP:
-                mesh = scene.backdrop
-                key[index] = 1 + (mesh.color[triangle[index]] @ np.array([9973, 7919, 6007])).astype(np.int64)
-                uv = texture_coordinates(index, triangle, weights, mesh.triangles, mesh.texture)
-                shade_objects(
-                    out, index, triangle, position[pick], normals, rays, depth, pixel, uv, sunlit[pick],
-                    np.full(len(index), scene.lamp), mesh.color, mesh.material, tex, light,
-                )  # fmt: skip
-            else:
-                mine = self.meshes[name]
-                source, people = pool(mine.fine), scene.people
-                hits = triangle[index]
-                key[index] = 100_000 + mine.person[hits].astype(np.int64) * 8 + mine.slot[hits]
-                heads += np.bincount(mine.person[hits[mine.head[hits]]], minlength=len(people))
-                shade_people(
-                    out, index, triangle, weights, mine.triangles, mine.person, mine.slot, mine.source,
-                    source.vertices, source.normals, people.yaw, people.palette, people.pattern, people.style,
-                    self.crowding, rays, depth, pixel, sunlit[pick], tex, light, scene.lamp,
-                )  # fmt: skip
+    def _centers(self) -> Samples:
+        """The samples at the middles of all pixels, row by row."""
+        camera = self.scene.site.camera
+        k, shape, count = camera.intrinsics, (camera.height, camera.width), camera.height * camera.width
+        lens, floor = np.array([k[0, 0], k[1, 1], k[0, 2], k[1, 2]]), len(self.triangles) - 2
+        closeness, hit = np.empty(shape, np.float32), np.empty(shape, np.int32)
+        points, solid = to_camera(self.vertices, self.pose), self.triangles[:floor]
+        draw_floor(self.pose, lens, floor, REACH, closeness, hit)
+        draw_triangles(points, solid, lens, closeness, hit)
+        rays, depth = np.empty((count, 3), np.float32), np.empty(count, np.float32)
+        weights = np.empty((count, 2), np.float32)
+        resolve_grid(points, solid, lens, self.pose, closeness, hit, rays, depth, weights)
+        return Samples(rays, hit.ravel(), depth, weights)
+
+    def _beside(self, edges: np.ndarray) -> Samples:
+        """Samples beside the middles of pixels ``edges`` (E,): all at the first offset, then all at the second."""
+        camera = self.scene.site.camera
+        k, offset = camera.intrinsics, np.array(EDGE_OFFSETS)
+        row, column = np.divmod(edges, camera.width)
+        local = np.ones((len(offset), len(edges), 3), np.float32)
+        local[..., 0] = (column + offset[:, :1] - k[0, 2]) / k[0, 0]
+        local[..., 1] = (row + offset[:, 1:] - k[1, 2]) / k[1, 1]
+        rays = local.reshape(-1, 3) @ self.pose[:3, :3].T.astype(np.float32)
+        rays /= np.sqrt((rays * rays).sum(1, keepdims=True))
+        found = self.world.cast_rays(rays_of(self.pose[:3, 3].astype(np.float32), rays), nthreads=1)
+        depth = found["t_hit"].numpy()
+        triangle = np.where(np.isfinite(depth), found["primitive_ids"].numpy(), -1).astype(np.int32)
+        return Samples(rays, triangle, depth, found["primitive_uvs"].numpy())
+
+    def _radiance(self, samples: Samples) -> np.ndarray:
+        """(P, 3) float32 radiance of samples."""
+        light, tex = self.scene.light, texture()
+        out = np.empty((len(samples.triangle), 3), np.float32)
+        asks = np.zeros(len(out), bool)
+        nothing, things, *people, floor = grouped(samples.triangle, self.first)
+        shade_sky(out, nothing, samples.rays, tex, light)
+        sunny = [self._people(out, samples, number, index) for number, index in enumerate(people)]
+        normals = self._facing(asks, samples, things)
+        asks[floor] = True
+        for index, color in zip(people, sunny):
+            asks[index] = color.any(1)
+        sunlit = self._sunlit(samples, np.flatnonzero(asks))
+        for index, color in zip(people, sunny):
+            add_sun(out, index, color, sunlit)
+        self._floor(out, samples, floor, sunlit[floor])
+        self._things(out, samples, things, normals, sunlit[things])
         if light.fog > 0:
-            add_haze(out, solid, depth, light.fog, np.asarray(light.horizon) * 0.9)
-        return out, key, heads
+            solid = np.flatnonzero(samples.triangle >= 0)
+            add_haze(out, solid, samples.depth, light.fog, np.asarray(light.horizon) * 0.9)
+        return out
 
-    def _sunlit(self, points: np.ndarray) -> np.ndarray:
-        """(N,) float32: 1 where the sun reaches (N, 3) points."""
-        light = self.scene.light
+    def _people(self, out: np.ndarray, samples: Samples, number: int, index: np.ndarray) -> np.ndarray:
+        """Shade pixels ``index`` (N,) of a mesh of people; returns (N, 3) float32, what the sun may add."""
+        mesh, people, light = self.meshes[number], self.scene.people, self.scene.light
+        source, sunny = pool(mesh.fine), np.empty((len(index), 3), np.float32)
+        shade_people(
+            out, sunny, index, samples.triangle, self.first[1 + number], samples.weights, mesh.triangles, mesh.person,
+            mesh.slot, mesh.source, source.vertices, source.normals, people.yaw, people.palette, people.pattern,
+            people.style, self.crowding, samples.rays, samples.depth, self._pixel, texture(), light, self.scene.lamp,
+        )  # fmt: skip
+        return sunny
+
+    def _facing(self, asks: np.ndarray, samples: Samples, index: np.ndarray) -> np.ndarray:
+        """Set ``asks`` (P,) where things look to the sun; returns their (P, 3) normals, filled at ``index`` only."""
+        mesh, light = self.scene.backdrop, self.scene.light
+        corner = mesh.vertices[mesh.triangles]
+        normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+        normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+        hit = samples.triangle[index]
+        normals = np.empty((len(samples.triangle), 3), np.float32)
+        normals[index] = normal[hit]
+        leafy = np.isin(mesh.material, (FOLIAGE, LEAVES))[hit]
+        asks[index] = facing_sun(index, normals, samples.rays, leafy, np.array(light.sun_dir))
+        return normals
+
+    def _floor(self, out: np.ndarray, samples: Samples, index: np.ndarray, sunlit: np.ndarray) -> None:
+        scene, depth, rays = self.scene, samples.depth[index], samples.rays[index]
+        position = self.pose[:3, 3].astype(np.float32) + rays * depth[:, None]
+        foot = depth * np.float32(self._pixel) / np.sqrt(np.maximum(-rays[:, 2], 0.02))
+        shade_pavement(
+            out, index, position, foot, sunlit, self.shade, self.origin, _CELL, texture(), scene.pavement, scene.light,
+            scene.lamp,
+        )  # fmt: skip
+
+    def _things(
+        self, out: np.ndarray, samples: Samples, index: np.ndarray, normals: np.ndarray, sunlit: np.ndarray
+    ) -> None:
+        mesh, light, lamp = self.scene.backdrop, self.scene.light, self.scene.lamp
+        position = self.pose[:3, 3].astype(np.float32) + samples.rays[index] * samples.depth[index, None]
+        uv = texture_coordinates(index, samples.triangle, samples.weights, mesh.triangles, mesh.texture)
+        shade_objects(
+            out, index, samples.triangle, position, normals, samples.rays, samples.depth, self._pixel, uv, sunlit,
+            np.full(len(index), lamp), mesh.color, mesh.material, texture(), light,
+        )  # fmt: skip
+
+    def _sunlit(self, samples: Samples, index: np.ndarray) -> np.ndarray:
+        """(P,) float32: 1 where the sun reaches what pixels ``index`` see, 0 elsewhere."""
+        light, sunlit = self.scene.light, np.zeros(len(samples.triangle), np.float32)
         if max(light.sun) < 0.05:
-            return np.zeros(len(points), np.float32)
-        sun = np.array(light.sun_dir, np.float32)
-        rays = _tensor(points + 0.02 * sun, np.broadcast_to(sun, points.shape))
-        return 1.0 - self.world.test_occlusions(rays, nthreads=1).numpy().astype(np.float32)
+            return sunlit
+        rays = np.empty((len(index), 6), np.float32)
+        sun_rays(rays, index, samples.rays, samples.depth, self.pose[:3, 3], np.array(light.sun_dir))
+        sunlit[index] = ~self.world.test_occlusions(open3d().core.Tensor(rays), nthreads=1).numpy()
+        return sunlit
+
+
+def _labels(backdrop: Mesh, meshes: list[PeopleMesh]) -> tuple[np.ndarray, np.ndarray]:
+    """An int32 that changes at outlines, and whose head it is or -1: of every triangle, then of nothing."""
+    things = 1 + (backdrop.color @ np.array([9973, 7919, 6007])).astype(np.int64)
+    people = [100_000 + mesh.person.astype(np.int64) * 8 + mesh.slot for mesh in meshes]
+    heads = [np.where(mesh.head, mesh.person, -1) for mesh in meshes]
+    key = np.concatenate([things, *people, [0, 0, -1]])
+    return key.astype(np.int32), np.concatenate([np.full(len(things), -1), *heads, [-1] * 3]).astype(np.int32)
 
 
 _CELL = 0.25
@@ -197,12 +254,6 @@ def _outlines(key: np.ndarray) -> np.ndarray:
     edge[1:] |= down
     edge[:-1] |= down
     return edge
-
-
-def _tensor(origin: np.ndarray, directions: np.ndarray):  # type: ignore[no-untyped-def]
-    rays = np.empty((len(directions), 6), np.float32)
-    rays[:, :3], rays[:, 3:] = origin, directions
-    return open3d().core.Tensor(rays)
 
 
 def expected_head_pixels(site: Site, people: People) -> np.ndarray:

@@ -149,15 +149,17 @@ def _facing(lx, ly, lz, yaw, ray):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, fastmath=True)
 def shade_people(
-    out, index, triangle, weights, corners, person, slot, source, pool_vertices, pool_normals, yaw, palette,
-    pattern, style, crowding, rays, depth, pixel, sunlit, tex, light, lamp,
+    out, sunny, index, triangle, first, weights, corners, person, slot, source, pool_vertices, pool_normals, yaw,
+    palette, pattern, style, crowding, rays, depth, pixel, tex, light, lamp,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
-    """Write the radiance of people's pixels into ``out`` (P, 3).
+    """Write the radiance of people's pixels without the sun into ``out`` (P, 3), and what the sun adds.
 
     Args:
         out: (P, 3) float32.
+        sunny: (N, 3) float32, written: what the sun adds where nothing is in its way; 0 on sides off the sun.
         index: (N,) pixels.
         triangle: (P,) triangles hit.
+        first: Number of the mesh's first triangle in ``triangle``.
         weights: (P, 2) barycentric weights.
         corners: (T, 3) vertices of the triangles.
         person: (T,) owners of the triangles.
@@ -173,7 +175,6 @@ def shade_people(
         rays: (P, 3) unit directions.
         depth: (P,) metres.
         pixel: Angle of a pixel, radians.
-        sunlit: (N,) share of direct sun.
         tex: Noise texture.
         light: :class:`perception.sim.world.scene.Light`.
         lamp: Artificial light.
@@ -181,7 +182,7 @@ def shade_people(
     rgb = np.zeros(3)
     for n in range(index.shape[0]):
         i = index[n]
-        t = triangle[i]
+        t = triangle[i] - first
         a, b, c = source[corners[t, 0]], source[corners[t, 1]], source[corners[t, 2]]
         u, v = weights[i, 0], weights[i, 1]
         x, y, z = _between(pool_vertices[a], pool_vertices[b], pool_vertices[c], u, v)
@@ -201,10 +202,41 @@ def shade_people(
         tone = 1 + 0.08 * sample(tex, y * 200 + shift, z * 200, 0) * fade
         if kind == HAIR:
             tone = 1 + 0.3 * sample(tex, (y + x) * 300 + shift, z * 25, 0) * fade
-        direct = max(nx * light.sun_dir[0] + ny * light.sun_dir[1] + nz * light.sun_dir[2], 0.0) * sunlit[n]
+        direct = max(nx * light.sun_dir[0] + ny * light.sun_dir[1] + nz * light.sun_dir[2], 0.0)
         low = 1 - min(max(z / 1.6, 0.0), 1.0)
         free = (0.62 + 0.38 * nz) * (1 - 0.75 * crowding[who] * low) * (0.75 + 0.25 * min(1.0, z / 0.4))
         shine = 0.04 * max(nz, 0.0) ** 3 if kind == HAIR else 0.0
         for k in range(3):
-            lit = light.sun[k] * direct + light.ambient[k] * free + lamp * (0.6 + 0.4 * nz)
-            out[i, k] = (rgb[k] * tone + shine) * lit
+            color = rgb[k] * tone + shine
+            sunny[n, k] = color * light.sun[k] * direct
+            out[i, k] = color * (light.ambient[k] * free + lamp * (0.6 + 0.4 * nz))
+
+
+@njit(cache=True, fastmath=True)
+def facing_sun(index, normals, rays, always, sun):  # type: ignore[no-untyped-def]
+    """(N,) bool: the side of pixels ``index`` seen along ``rays`` (P, 3) looks to the sun, or ``always`` (N,)."""
+    out = np.empty(index.shape[0], np.bool_)
+    for n in range(index.shape[0]):
+        i = index[n]
+        along = rays[i, 0] * normals[i, 0] + rays[i, 1] * normals[i, 1] + rays[i, 2] * normals[i, 2]
+        lit = normals[i, 0] * sun[0] + normals[i, 1] * sun[1] + normals[i, 2] * sun[2]
+        out[n] = always[n] or (lit < 0 if along > 0 else lit > 0)
+    return out
+
+
+@njit(cache=True, fastmath=True)
+def sun_rays(out, index, rays, depth, origin, sun):  # type: ignore[no-untyped-def]
+    """Write rays (N, 6) to the sun from what pixels ``index`` (N,) see from (3,) ``origin``, begun 2 cm away."""
+    for n in range(index.shape[0]):
+        i = index[n]
+        for k in range(3):
+            out[n, k] = origin[k] + rays[i, k] * depth[i] + 0.02 * sun[k]
+            out[n, 3 + k] = sun[k]
+
+
+@njit(cache=True, fastmath=True)
+def add_sun(out, index, sunny, sunlit):  # type: ignore[no-untyped-def]
+    """Add (N, 3) ``sunny`` to pixels ``index`` of ``out`` (P, 3) as far as (P,) ``sunlit`` lets it."""
+    for n in range(index.shape[0]):
+        for k in range(3):
+            out[index[n], k] += sunny[n, k] * sunlit[index[n]]
