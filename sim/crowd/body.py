@@ -50,7 +50,7 @@ def loft(centers: np.ndarray, radii: np.ndarray, slot: int, sides: int = 8, head
 
 @njit(cache=True)
 def _tube(centers, radii, sides):  # type: ignore[no-untyped-def]
-    """Vertices (R * sides, 3), unit normals of the same shape, and triangles of a tube; arguments as of :func:`loft`."""
+    """Vertices (R * sides, 3), unit normals of that shape, and triangles of a tube; arguments as of :func:`loft`."""
     rings = centers.shape[0]
     vertices = np.empty((rings * sides, 3))
     for r in range(rings):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -65,10 +66,16 @@ class People:
 
     def head_radii(self) -> np.ndarray:
         """(N,) mean radius of the heads, metres."""
-        child = np.array([is_child(seed) for seed in range(POOL_SIZE)])
-        return HEAD_RADIUS * self.scale * np.where(child[self.member], 1.3, 1.0)
+        return HEAD_RADIUS * self.scale * np.where(_children()[self.member], 1.3, 1.0)
 
 
+@lru_cache(maxsize=1)
+def _children() -> np.ndarray:
+    """(POOL_SIZE,) bool: which pool members are children."""
+    return np.array([is_child(seed) for seed in range(POOL_SIZE)])
+
+
+@lru_cache(maxsize=2)
 def members(seated: bool) -> np.ndarray:
     """Pool members that sit, or that stand."""
     return np.array([seed for seed in range(POOL_SIZE) if is_seated(seed) == seated])
@@ -82,7 +89,7 @@ def dress(rng: np.random.Generator, position: np.ndarray, yaw: np.ndarray, seate
     """
     count = len(position)
     member = np.where(seated, rng.choice(members(True), count), rng.choice(members(False), count))
-    child = np.array([is_child(seed) for seed in range(POOL_SIZE)])[member]
+    child = _children()[member]
     scale = np.where(child, rng.uniform(0.5, 0.8, count), rng.normal(0.985, 0.05, count).clip(0.86, 1.12))
     dark, vivid = rng.uniform(0.2, 0.75), rng.uniform(0.15, 0.5)
     palette = np.empty((count, SLOTS, 3), np.float32)

@@ -10,6 +10,7 @@ import numpy as np
 from perception.errors import PerceptionError
 from perception.geometry.camera import Camera
 from perception.geometry.transforms import CAMERA_AXES_IN_EGO, make_pose, rotation_from_euler
+from perception.sim.sensors.film import curve, grainy, scaled, shoulder
 from perception.sim.sensors.noise import SIZE, texture
 
 
@@ -173,8 +174,8 @@ def develop(
     Returns:
         (height - first_row, width, 3) uint8 RGB.
     """
-    image = linear * np.asarray(effects.cast, np.float32)
-    image *= np.float32(effects.exposure * _auto_exposure(image))
+    cast = np.asarray(effects.cast, np.float32)
+    image = scaled(linear, cast, np.float32(effects.exposure * _auto_exposure(linear, cast)))
     top = first_row / size[1]
     if effects.bonnet > 0:
         _draw_bonnet(image, effects.bonnet, top, windscreen)
@@ -195,19 +196,20 @@ def develop(
     if effects.sharpen > 0:
         image += effects.sharpen * (image - cv2.GaussianBlur(image, (0, 0), 1.2))
     if effects.noise > 0:
-        spread = rng.normal(0, 1, image.shape[:2]).astype(np.float32)[..., None]
-        spread = spread + 0.4 * rng.normal(0, 1, image.shape).astype(np.float32) if effects.noise > 3 else spread
-        image += spread * np.float32(effects.noise / 255) * (1.3 - 0.6 * image)
-    picture = np.clip(image * 255 + 0.5, 0, 255).astype(np.uint8)
+        luminance = rng.normal(0, 1, image.shape[:2])
+        color = rng.normal(0, 1, image.shape) if effects.noise > 3 else np.empty((0, 0, 0))
+        picture = grainy(image, luminance, color, np.float32(effects.noise / 255))
+    else:
+        picture = np.clip(image * 255 + 0.5, 0, 255).astype(np.uint8)
     if effects.jpeg:
         _, code = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, effects.jpeg])
         picture = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), np.uint8)[..., ::-1]
     return np.ascontiguousarray(picture)
 
 
-def _auto_exposure(image: np.ndarray) -> float:
+def _auto_exposure(image: np.ndarray, cast: np.ndarray) -> float:
     """Factor that brings the picture to a natural brightness without lifting night to day or burning out the road."""
-    small = cv2.resize(image, (32, 18), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(image, (32, 18), interpolation=cv2.INTER_AREA) * cast
     level = float(np.mean(np.sqrt(np.maximum(small.mean(2), 0)))) ** 2
     bright = float(np.percentile(small.mean(2), 85))
     return float(np.clip(min(0.21 / max(level, 1e-4), 0.75 / max(bright, 1e-4)), 0.2, 5.0))
@@ -288,15 +290,9 @@ def _light_errors(image: np.ndarray, effects: Effects, top: float) -> None:
 
 def _tone(image: np.ndarray, effects: Effects) -> np.ndarray:
     """Gamma, shoulder, S-curve and saturation: linear radiance to display values in [0, 1]."""
-    image = np.maximum(image, 0)
-    image = image * (1 + image * 0.15) / (1 + image * 0.55)
-    image = np.minimum(cv2.pow(image, 1 / effects.gamma), 1.0)
-    if effects.contrast > 0:
-        image += np.float32(effects.contrast) * (image * image * (3 - 2 * image) - image)
-    if effects.saturation != 1:
-        gray = (image @ np.array([0.3, 0.59, 0.11], np.float32))[..., None]
-        image = gray + np.float32(effects.saturation) * (image - gray)
-    return np.clip(image, 0, 1)
+    image = cv2.pow(shoulder(image), 1 / effects.gamma)
+    curve(image, np.float32(effects.contrast), np.float32(effects.saturation))
+    return image
 
 
 def _smear(image: np.ndarray, effects: Effects) -> np.ndarray:

@@ -73,13 +73,10 @@ def make(vertices: np.ndarray, triangles: np.ndarray, color: Sequence[float], ma
     return Mesh(
         np.asarray(vertices, np.float32),
         np.asarray(triangles, np.uint32),
-        np.tile(np.asarray(color, np.float32), (count, 1)),
+        np.full((count, 3), np.asarray(color, np.float32), np.float32),
         np.full(count, material, np.uint8),
         np.zeros((len(vertices), 2), np.float32),
     )
-
-
-_BOX_QUADS = np.array([[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]])
 
 
 def quads_to_triangles(quads: np.ndarray) -> np.ndarray:
@@ -87,13 +84,17 @@ def quads_to_triangles(quads: np.ndarray) -> np.ndarray:
     return np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
 
 
+_BOX_QUADS = np.array([[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]])
+_BOX_TRIANGLES = quads_to_triangles(_BOX_QUADS)
+_BOX_CORNERS = np.array([[i >> 2 & 1, i >> 1 & 1, i & 1] for i in range(8)], float)
+
+
 def box(low: Sequence[float], high: Sequence[float], color: Sequence[float], material: int = MATTE) -> Mesh:
     """An axis-aligned box between two corners; facade coordinates run around it and up."""
     first, last = np.asarray(low, float), np.asarray(high, float)
-    corner = np.array([[i >> 2 & 1, i >> 1 & 1, i & 1] for i in range(8)], float)
-    vertices = first + corner * (last - first)
-    mesh = make(vertices, quads_to_triangles(_BOX_QUADS), color, material)
-    mesh.texture[:] = np.stack([vertices[:, 0] + vertices[:, 1], vertices[:, 2]], -1)
+    vertices = first + _BOX_CORNERS * (last - first)
+    mesh = make(vertices, _BOX_TRIANGLES, color, material)
+    mesh.texture[:, 0], mesh.texture[:, 1] = vertices[:, 0] + vertices[:, 1], vertices[:, 2]
     return mesh
 
 
@@ -104,7 +105,7 @@ def frustum(
     vertices = np.array(
         [[rect[i], rect[2 + j], h] for i in range(2) for j in range(2) for rect, h in ((bottom, z[0]), (top, z[1]))]
     )
-    return make(vertices, quads_to_triangles(_BOX_QUADS), color, material)
+    return make(vertices, _BOX_TRIANGLES, color, material)
 
 
 def quad(corners: np.ndarray, color: Sequence[float], material: int = MATTE) -> Mesh:
