@@ -115,7 +115,7 @@ def bev_statistics(
         made = _bev_statistics(points, splits, rows, numbers, list(grid.shape))
         return BevStatistics(*(kept.copy_(new) for kept, new in zip(out, made)))
     _check_out(out, (torch.int32, *[torch.float32] * 3), (len(rows), *grid.shape))
-    maps = [one.zero_().numpy() for one in out]
+    maps = [one.numpy() for one in out]
     cpu.statistics(points.numpy(), splits.numpy(), rows.numpy(), cpu.floats(numbers), *maps)
     return out
 
@@ -175,7 +175,7 @@ def _bev_statistics(
     if form == "reference":
         return reference.statistics(points, splits, rows, numbers, shape)
     if form == "cpu":
-        maps = cpu.blank_maps(size)
+        maps = cpu.new_maps(size)
         cpu.statistics(points.numpy(), splits.numpy(), rows.numpy(), cpu.floats(numbers), *maps)
         count, high, low, mean = map(torch.from_numpy, maps)
         return count, high, low, mean

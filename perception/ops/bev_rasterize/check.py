@@ -66,7 +66,7 @@ def _cpu(**case: np.ndarray) -> Outputs:
     size = (len(rows), _SHAPE[0], _SHAPE[1])
     out = np.zeros(size, np.uint8)
     cpu.occupancy(points, splits, rows, cpu.floats(numbers), out)
-    maps = cpu.blank_maps(size)
+    maps = cpu.new_maps(size)
     cpu.statistics(points, splits, rows, cpu.floats(numbers), *maps)
     return (out, *maps)
 
