@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from perception.errors import PerceptionError
+from perception.memory import keep_freed_memory
 
 
 def run_jobs(work: Callable[[Any], Any], jobs: Sequence[Any], workers: int) -> Iterator[Any]:
@@ -28,15 +29,16 @@ def run_jobs(work: Callable[[Any], Any], jobs: Sequence[Any], workers: int) -> I
             yield work(job)
         return
     context = multiprocessing.get_context("spawn")
-    with context.Pool(min(workers, len(jobs)), _single_threaded) as pool:
+    with context.Pool(min(workers, len(jobs)), _prepare_worker) as pool:
         for result, error in pool.imap(_Guarded(work), jobs):
             if error is not None:
                 raise PerceptionError(error)
             yield result
 
 
-def _single_threaded() -> None:
-    """Keep libraries of a worker from starting threads of their own."""
+def _prepare_worker() -> None:
+    """Keep libraries of a worker from starting threads of their own, and its memory for the next job."""
+    keep_freed_memory()
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
 

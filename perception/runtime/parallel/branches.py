@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from perception.errors import PerceptionError, UnknownNameError
+from perception.memory import keep_freed_memory
 from perception.runtime.parallel.devices import Devices, TorchDevices
 from perception.runtime.parallel.placement import Plan, available, measure, plan
 from perception.runtime.parallel.processes import BranchProcess
@@ -22,6 +23,8 @@ Executor = Literal["sequential", "threads", "processes", "auto"]
 
 class Branches:
     """Named modules, each on a device, that take the same input.
+
+    With a branch on the CPU the process keeps freed memory (`perception.memory.keep_freed_memory`).
 
     Args:
         modules: By name, in evaluation mode; they are moved to their devices.
@@ -65,6 +68,8 @@ class Branches:
         self.threads = threads or torch.get_num_threads()
         apart = len(set(self.placement.values())) > 1 or any(d.startswith("cuda") for d in self.placement.values())
         self.executor = ("threads" if apart else "sequential") if executor == "auto" else executor
+        if "cpu" in self.placement.values():
+            keep_freed_memory()
         self._modules = {name: self.transport.place(module, self.placement[name]) for name, module in modules.items()}
         self._pool: ThreadPoolExecutor | None = None
         self._workers: dict[str, BranchProcess] = {}

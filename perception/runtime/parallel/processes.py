@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, multiprocessing, nn
 
 from perception.errors import PerceptionError
+from perception.memory import keep_freed_memory
 
 __all__ = ["BranchProcess"]
 
@@ -75,6 +76,7 @@ class BranchProcess:
 
 
 def _serve(connection: Connection, module: nn.Module, threads: int) -> None:
+    keep_freed_memory()
     torch.set_num_threads(threads)
     batch: Tensor | None = None
     output: Tensor | None = None
