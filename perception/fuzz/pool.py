@@ -205,6 +205,8 @@ class _Worker:
 def _work(
     connection: Connection, other: Connection, reader: Reader, seeds: Path, folder: Path, seed: int, memory: int
 ) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends this one
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     other.close()  # else this end would never see that the main process is gone
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 2)  # libraries complain about damaged files on their own

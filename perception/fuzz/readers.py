@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fnmatch
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -104,6 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [reader for name, reader in READERS.items() if fnmatch.fnmatchcase(name, args.reader)]
     if not chosen:
         parser.error(f"no reader matches {args.reader!r}; known: {', '.join(READERS)}")
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell has the first ignored, in the background
+        signal.signal(number, signal.default_int_handler)
     _warm_up()
     failed = False
     for reader in chosen:
