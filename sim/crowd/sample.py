@@ -69,6 +69,20 @@ def render_crowd_sample(seed: int, size: tuple[int, int] = (1024, 768), people: 
         )
     cv2.setNumThreads(1)
     world, pixels = (np.random.default_rng(child) for child in np.random.SeedSequence([seed, 8]).spawn(2))
+    scene, meta = random_scene(world, size, people)
+    radiance, visible = CrowdRenderer(scene).render()
+    image = develop(radiance, random_lens(world, meta["night"]), size, 0, pixels, pixels)
+    points = scene.site.project(scene.people.head_centers())
+    with np.errstate(invalid="ignore"):
+        inside = (points >= -0.5).all(1) & (points < np.array(size) - 0.5).all(1)
+    seen = visible >= np.maximum(VISIBLE_SHARE * expected_head_pixels(scene.site, scene.people), 1.0)
+    return CrowdSample(image, points[inside & seen].astype(np.float32), scene.site.camera, {"seed": seed, **meta})
+
+
+def random_scene(
+    world: np.random.Generator, size: tuple[int, int], people: int | None
+) -> tuple[CrowdScene, dict[str, Any]]:
+    """What a camera of ``size`` sees, and facts about it; arguments as of :func:`render_crowd_sample`."""
     wanted = random_people(world)
     if people is None:  # smaller pictures show fewer people
         people = min(wanted, round(MAX_PEOPLE * size[0] * size[1] / (1024 * 768)))
@@ -82,14 +96,7 @@ def render_crowd_sample(seed: int, size: tuple[int, int] = (1024, 768), people: 
         light = light._replace(ambient=tuple(0.15 + value for value in light.ambient))
     scene = CrowdScene(site, dress(world, places, yaw, seated), backdrop, random_pavement(world), _floats(light),
                        float(world.uniform(0.2, 0.8)) if night else 0.0)  # fmt: skip
-    radiance, visible = CrowdRenderer(scene).render()
-    image = develop(radiance, random_lens(world, night), size, 0, pixels, pixels)
-    points = site.project(scene.people.head_centers())
-    with np.errstate(invalid="ignore"):
-        inside = (points >= -0.5).all(1) & (points < np.array(size) - 0.5).all(1)
-    seen = visible >= np.maximum(VISIBLE_SHARE * expected_head_pixels(site, scene.people), 1.0)
-    meta = {"seed": seed, "placed": len(places), "night": night, "stand": site.rise > 0}
-    return CrowdSample(image, points[inside & seen].astype(np.float32), site.camera, meta)
+    return scene, {"placed": len(places), "night": night, "stand": site.rise > 0}
 
 
 def random_pavement(rng: np.random.Generator) -> Pavement:
