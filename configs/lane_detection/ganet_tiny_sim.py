@@ -23,7 +23,7 @@ model = dict(
         unused_members=False,
     ),
     bbox_head=dict(type="GANetHead", in_channels=48, branch_channels=48, start_branch=False),
-    decode=dict(stride=8, kpt_thr=0.55, center_radius=4.0, points_thr=4, refine=True, half_pixel=True),
+    decode=dict(stride=8, kpt_thr=0.5, center_radius=4.0, points_thr=4, refine=True, half_pixel=True),
     sample_count=21,
     channels_last=True,
 )
