@@ -29,4 +29,7 @@ class InitialWeights(Hook):
         """Load them; a resumed run replaces them afterwards."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         load_weights(model, self.weights, self.trust)
+        for module in model.modules():  # the runner initialises what says that it was not, after this hook
+            if hasattr(module, "_is_init"):
+                module._is_init = True
         runner.logger.info(f"starting from {self.weights}")

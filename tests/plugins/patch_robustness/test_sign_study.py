@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import cv2
@@ -171,6 +172,22 @@ def _listed(value):
 def test_patch_training_refuses_nonsense(folder):
     with pytest.raises(PerceptionError, match="share"):
         PatchTraining("train.csv", str(folder), share=0.0)
+
+
+def test_initial_weights_survive_the_initialisation_of_mmdet(tmp_path):
+    """The runner calls ``init_weights`` after the hook has loaded."""
+    from perception.engine.checkpoint import save_weights
+    from perception.engine.hooks.initial_weights import InitialWeights
+
+    trained, model = tiny_detector(), tiny_detector()
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter.fill_(0.25)
+    save_weights(tmp_path / "w.safetensors", trained.state_dict())
+    runner = type("Runner", (), {"model": model, "logger": logging.getLogger("test")})()
+    InitialWeights(str(tmp_path / "w.safetensors")).before_run(runner)
+    model.init_weights()
+    assert all(bool((parameter == 0.25).all()) for parameter in model.parameters())
 
 
 STUDY = """
