@@ -13,7 +13,7 @@ from perception.engine.config import apply_options, load_config
 from perception.engine.train import TrainOptions, prepare, run_training
 from perception.sim.writers.culane import write_culane
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 def test_eight_pictures_are_learnt_by_heart(tmp_path: Path):
