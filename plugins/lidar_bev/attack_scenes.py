@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -55,7 +56,7 @@ def _truth(past: Sequence[Sweep], ahead: Sequence[Sweep | None], settings: Windo
     return LidarTruth(window, objects, tuple(distances))
 
 
-class _Samples:
+class _Samples(ABC):
     """A list of samples that is made when it is first asked for."""
 
     def __init__(self, config: str, stride: int, limit: int) -> None:
@@ -65,8 +66,8 @@ class _Samples:
         self.stride, self.limit = stride, limit
         self._samples: list[PointSample] | None = None
 
-    def _drives(self) -> Iterable[tuple[str, list[Sweep]]]:
-        raise NotImplementedError
+    @abstractmethod
+    def _drives(self) -> Iterable[tuple[str, list[Sweep]]]: ...
 
     @property
     def samples(self) -> list[PointSample]:
