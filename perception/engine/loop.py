@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -137,20 +140,32 @@ def explain_step_errors(config: Any, part: str = "train") -> Iterator[None]:
         part: Whose batches these are: ``train``, ``val`` or ``test``.
     """
     try:
-        yield
-    except PerceptionError as error:
-        found = re.search(r"^perception\.errors\.\w+: (.*)", str(error), re.DOTALL | re.MULTILINE)
-        if found is None:
+        try:
+            yield
+        except PerceptionError as error:
+            found = re.search(r"^perception\.errors\.\w+: (.*)", str(error), re.DOTALL | re.MULTILINE)
+            if found is None:
+                raise
+            raise PerceptionError(found.group(1).strip()) from error  # a worker's traceback came along
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            raise PerceptionError(_memory_advice(config, part, error)) from error
+        except (OSError, EOFError) as error:
+            if _between_processes(error):
+                time.sleep(1)  # a worker died while it handed over a batch: a signal is about to raise what follows
+                raise PerceptionError(_worker_advice(config, part, error)) from error
             raise
-        raise PerceptionError(found.group(1).strip()) from error  # a worker's traceback came along
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise PerceptionError(_memory_advice(config, part, error)) from error
-    except RuntimeError as error:
+    except RuntimeError as error:  # may also rise from within the handlers above
         if any(text in str(error) for text in _MEMORY):
             raise PerceptionError(_memory_advice(config, part, error)) from error
         if _WORKER.search(str(error)):
             raise PerceptionError(_worker_advice(config, part, error)) from error
         raise
+
+
+def _between_processes(error: BaseException) -> bool:
+    """Tell whether an error rose in this process while it spoke to another."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return any("multiprocessing" in Path(frame.filename).parts for frame in frames)
 
 
 def _memory_advice(config: Any, part: str, error: BaseException) -> str:

@@ -42,7 +42,8 @@ def test_files_named_in_the_docs_exist(repository: Path):
 
 
 def code_lines(text: str) -> list[str]:
-    """Lines of fenced and of indented code, without comments behind commands."""
+    """Lines of fenced and of indented code, joined where they are continued, without comments behind commands."""
+    text = re.sub(r"\\\n\s*", "", text)
     fenced = re.findall(r"^```[a-z]*\n(.*?)^```", text, flags=re.S | re.M)
     lines = "\n".join(fenced).splitlines() + [line.strip() for line in text.splitlines() if line.startswith("    ")]
     return [line.partition("  #")[0].strip() for line in lines]

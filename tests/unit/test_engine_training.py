@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+from multiprocessing.connection import Client
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +22,7 @@ from perception.engine.checkpoint import load_state, save_weights, weights_meta
 from perception.engine.config import load_config
 from perception.engine.defaults import data_path
 from perception.engine.hooks import DataWait, EarlyStop, newest_checkpoint
+from perception.engine.loop import explain_step_errors
 from perception.engine.train import TrainOptions, prepare
 from perception.errors import PerceptionError, UnknownNameError
 from perception.registry import DATASETS, METRICS
@@ -188,6 +190,20 @@ def test_memory_running_out_in_a_validation_names_its_batch(tmp_path):
 def test_a_dead_data_worker_is_explained(tmp_path):
     with pytest.raises(PerceptionError, match=r"a data worker died .*num_workers=1 .*--resume"):
         run(tmp_path, **{"train_dataloader.num_workers": 2, "train_dataloader.dataset.kill": 7})
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_worker_that_dies_while_it_hands_over_a_batch_is_explained(tmp_path, monkeypatch, told: bool):
+    def wait(seconds: float) -> None:
+        if told:
+            raise RuntimeError("DataLoader worker (pid 25707) is killed by signal: Killed. ")
+
+    monkeypatch.setattr("perception.engine.loop.time.sleep", wait)
+    settings = config(**{"train_dataloader.num_workers": 2})
+    with pytest.raises(PerceptionError, match=r"a data worker died .*num_workers=1 "), explain_step_errors(settings):
+        Client(str(tmp_path / "socket of a dead process"), family="AF_UNIX")
+    with pytest.raises(FileNotFoundError), explain_step_errors(settings):
+        (tmp_path / "weights").read_bytes()
 
 
 def test_errors_in_a_worker_come_without_its_traceback(tmp_path):

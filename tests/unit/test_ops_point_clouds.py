@@ -53,6 +53,14 @@ def test_occupancy_and_statistics_by_hand():
     assert bev_occupancy(points, GRID, (2.0, 3.0)).sum() == 0, "limits are exclusive"
 
 
+def test_statistics_leave_out_a_minimum_nobody_asks_for():
+    expected = bev_statistics(crowd(), GRID)
+    out = expected._replace(counts=torch.full_like(expected.counts, 9), low=torch.empty(0))
+    found = bev_statistics(crowd(), GRID, out=out)
+    assert len(found.low) == 0 and expected.low.any()
+    assert all(torch.equal(getattr(found, name), getattr(expected, name)) for name in ("counts", "high", "mean"))
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_order_and_threads_change_nothing(threads: int):
     points, grid = crowd(), GridSpec.centered(128, 0.5)

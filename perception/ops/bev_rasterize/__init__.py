@@ -27,7 +27,7 @@ class BevStatistics(NamedTuple):
     Attributes:
         counts: int32 points of a cell.
         high: Largest height.
-        low: Smallest height.
+        low: Smallest height; of no elements where the ``out`` of `bev_statistics` had such a one.
         mean: Mean height.
     """
 
@@ -101,7 +101,7 @@ def bev_statistics(
         z_range: See `bev_occupancy`; cut to +-4096 m.
         splits: See `bev_occupancy`.
         transforms: See `bev_occupancy`.
-        out: See `bev_occupancy`.
+        out: See `bev_occupancy`. A ``low`` of no elements stays so, which saves the writing of a map.
 
     Raises:
         ValueError: Shapes or splits do not fit.
@@ -111,11 +111,15 @@ def bev_statistics(
     numbers = _numbers(grid, limits)
     if out is None:
         return BevStatistics(*_bev_statistics(points, splits, rows, numbers, list(grid.shape)))
+    wanted = out if len(out.low) else (out.counts, out.high, out.mean)
     if points.device.type != "cpu":
-        made = _bev_statistics(points, splits, rows, numbers, list(grid.shape))
+        made = BevStatistics(*_bev_statistics(points, splits, rows, numbers, list(grid.shape)))
+        made = made if len(out.low) else made._replace(low=out.low)
         return BevStatistics(*(kept.copy_(new) for kept, new in zip(out, made)))
-    _check_out(out, (torch.int32, *[torch.float32] * 3), (len(rows), *grid.shape))
-    maps = [one.numpy() for one in out]
+    size = (len(rows), *grid.shape)
+    _check_out(wanted, (torch.int32, *[torch.float32] * 3), size)
+    low = out.low if len(out.low) else torch.empty(size[0], 1, size[2])
+    maps = [one.numpy() for one in (out.counts, out.high, low, out.mean)]
     cpu.statistics(points.numpy(), splits.numpy(), rows.numpy(), cpu.floats(numbers), *maps)
     return out
 

@@ -92,7 +92,8 @@ def _gather(
     columns, heights, begin = _by_row(points, r, numbers, count.shape)
     sums, touched = np.empty(count.shape[1], np.int64), np.empty(count.shape[1], np.int32)
     for row in range(count.shape[0]):
-        counts, highs, lows, means, used = count[row], high[row], low[row], mean[row], 0
+        counts, highs, means, used = count[row], high[row], mean[row], 0
+        lows = low[min(row, len(low) - 1)]
         counts[:] = 0
         highs[:] = 0
         lows[:] = 0
@@ -124,6 +125,9 @@ def statistics(
     low: np.ndarray,
     mean: np.ndarray,
 ) -> None:
-    """Write count, maximum, minimum and mean of the heights of cells into maps (T, H, W), whatever they held."""
+    """Write count, maximum, minimum and mean of the heights of cells into maps (T, H, W), whatever they held.
+
+    A ``low`` of (T, 1, W) is a row to work in: it stays in the cache, and the map is not made.
+    """
     for t in range(len(count)):
         _gather(points[splits[t] : splits[t + 1]], rows[t], numbers, count[t], high[t], low[t], mean[t])
