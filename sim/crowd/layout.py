@@ -12,6 +12,8 @@ from perception.sim.sensors.noise import FRACTAL, SIZE, SMOOTH, texture
 
 MAX_HEAD = 110.0
 """Largest head in pixels of a picture 1024 wide; nearer people are left out."""
+SMALLEST_HEAD = 7.0
+"""Smallest head in pixels of a picture 1024 wide: smaller ones are specks, which nobody labels reliably."""
 HEAD = 0.23
 """Height of a head that sizes in pixels refer to, metres."""
 
@@ -74,7 +76,7 @@ def _draw_site(rng: np.random.Generator, size: tuple[int, int], people: int) -> 
         up = rng.uniform(1.5, 2.4) if kind < 0.3 else float(np.exp(rng.uniform(np.log(2.2), np.log(7))))
     fov = np.deg2rad(rng.uniform(28, 78))
     focal = width / 2 / np.tan(fov / 2)
-    smallest = float(np.exp(rng.uniform(np.log(4.0), np.log(24 if people < 200 else 8)))) * width / 1024
+    smallest = float(np.exp(rng.uniform(np.log(SMALLEST_HEAD), np.log(28 if people < 200 else 11)))) * width / 1024
     smallest = max(smallest, 3.6)
     far = float(np.clip(focal * HEAD / smallest, 6, 110))
     near_head = MAX_HEAD * width / 1024 * rng.uniform(0.3, 1)
