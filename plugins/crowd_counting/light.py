@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 import torchvision
@@ -42,7 +43,7 @@ class CrowdLight(CrowdModel):
         trunk: Name of a torchvision ShuffleNetV2.
         width: Channels of the decoder at stride 4; it has 3/2 as many at stride 8 and twice as many at stride 16.
         pretrained: Local file with torchvision's weights of the trunk, or None to begin from scratch.
-        loss, peak_threshold, data_preprocessor: See `CrowdModel`.
+        **common: See `CrowdModel`.
 
     Raises:
         PerceptionError: Unknown trunk, or a file that does not fit.
@@ -57,11 +58,9 @@ class CrowdLight(CrowdModel):
         trunk: str = "shufflenet_v2_x1_0",
         width: int = 48,
         pretrained: str | None = None,
-        loss: dict | None = None,
-        peak_threshold: float = 0.35,
-        data_preprocessor: dict | None = None,
+        **common: Any,
     ) -> None:
-        super().__init__(loss, peak_threshold, data_preprocessor)
+        super().__init__(**common)
         if trunk not in TRUNKS:
             raise PerceptionError(f"CrowdLight: trunk: expected one of {', '.join(TRUNKS)}, found {trunk!r}")
         stem, middle, deep = TRUNKS[trunk]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -79,19 +80,13 @@ class MSFANet(_Published):
 
     Args:
         pretrained: Local file with torchvision's VGG16-bn, for training from ImageNet; None for none.
-        loss, peak_threshold, data_preprocessor: See `CrowdModel`.
+        **common: See `CrowdModel`.
     """
 
     halo = 448
 
-    def __init__(
-        self,
-        pretrained: str | None = None,
-        loss: dict | None = None,
-        peak_threshold: float = 0.35,
-        data_preprocessor: dict | None = None,
-    ) -> None:
-        super().__init__(loss, peak_threshold, data_preprocessor)
+    def __init__(self, pretrained: str | None = None, **common: Any) -> None:
+        super().__init__(**common)
         self.vgg = VGG(VGG16, norm=True)
         self.spm = nn.ModuleDict({"assp": ASPP(), "can": ContextAware()})
         self.amp, self.dmp = (Decoder((768, 768, 256), norm=True) for _ in range(2))
@@ -132,19 +127,13 @@ class MSegNet(_Published):
     """VGG16-bn up to block 4 and two decoders that unpool: density and attention at stride 2.
 
     Args:
-        pretrained, loss, peak_threshold, data_preprocessor: See `MSFANet`.
+        pretrained, **common: See `MSFANet`.
     """
 
     halo = 192
 
-    def __init__(
-        self,
-        pretrained: str | None = None,
-        loss: dict | None = None,
-        peak_threshold: float = 0.35,
-        data_preprocessor: dict | None = None,
-    ) -> None:
-        super().__init__(loss, peak_threshold, data_preprocessor)
+    def __init__(self, pretrained: str | None = None, **common: Any) -> None:
+        super().__init__(**common)
         self.vgg = VGG(VGG16, norm=True, blocks=4)
         self.amp, self.dmp = (Decoder((768, 384, 192), norm=True) for _ in range(2))
         self.conv_att = BaseConv(32, 1, 1, norm=True, relu=False)
@@ -172,20 +161,14 @@ class MSFANetQNRF(_Published):
     """M-SFANet*: VGG19 without batch norm, one decoder, density only, trained with the Bayesian loss.
 
     Args:
-        pretrained, loss, peak_threshold, data_preprocessor: See `MSFANet`; the file is torchvision's VGG19.
+        pretrained, **common: See `MSFANet`; the file is torchvision's VGG19.
     """
 
     halo = 768
     tile = 1664
 
-    def __init__(
-        self,
-        pretrained: str | None = None,
-        loss: dict | None = None,
-        peak_threshold: float = 0.35,
-        data_preprocessor: dict | None = None,
-    ) -> None:
-        super().__init__(loss, peak_threshold, data_preprocessor)
+    def __init__(self, pretrained: str | None = None, **common: Any) -> None:
+        super().__init__(**common)
         self.vgg = VGG(VGG19, norm=False)
         modules = {"assp": ASPP((12, 24, 36), norm=False), "can": ContextAware(), "reg_layer": reg_layer(512)}
         self.spm = nn.ModuleDict(modules)
@@ -219,19 +202,13 @@ class MSegNetQNRF(_Published):
     """M-SegNet*: VGG19 without batch norm, one unpooling decoder, density only.
 
     Args:
-        pretrained, loss, peak_threshold, data_preprocessor: See `MSFANetQNRF`.
+        pretrained, **common: See `MSFANetQNRF`.
     """
 
     halo = 256
 
-    def __init__(
-        self,
-        pretrained: str | None = None,
-        loss: dict | None = None,
-        peak_threshold: float = 0.35,
-        data_preprocessor: dict | None = None,
-    ) -> None:
-        super().__init__(loss, peak_threshold, data_preprocessor)
+    def __init__(self, pretrained: str | None = None, **common: Any) -> None:
+        super().__init__(**common)
         self.vgg = VGG(VGG19, norm=False)
         self.dmp = Decoder((896, 384, 192), norm=False, reduce=512)
         self.conv_out = BaseConv(32, 1, 1, norm=False, relu=False)
