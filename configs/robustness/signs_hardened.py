@@ -14,14 +14,22 @@ custom_imports = dict(
 )
 data_root = "data/signs_sim"
 load_from = "signs_tiny_sim.safetensors"
-iterations = 200
+iterations = 600
 train_cfg = dict(by_epoch=False, max_iters=iterations, val_interval=iterations)
-optim_wrapper = dict(optimizer=dict(lr=5e-4))
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=20),
     dict(type="CosineAnnealingLR", eta_min=2e-5, by_epoch=False, begin=0, T_max=iterations, end=iterations),
 ]
 custom_hooks = [
     dict(type="EMAHook", ema_type="MomentumAnnealingEMA", momentum=0.005, gamma=50, update_buffers=True),
-    dict(type="PatchTraining", data_root=data_root, table="reap_annotations.csv", share=0.6, steps=2, step_size=0.1),
+    dict(
+        type="PatchTraining",
+        data_root=data_root,
+        table="reap_annotations.csv",
+        sizes=("1_10x10_middle", "1_10x10_middle", "1_10x10_bottom", "1_10x10_top"),
+        share=0.7,
+        steps=2,
+        step_size=0.15,
+    ),
 ]

@@ -27,10 +27,11 @@ __all__ = ["PatchTraining"]
 class PatchTraining(Hook):
     """Render patches that hide signs into a share of every training batch.
 
-    A pool of patches is kept. Each batch takes one of them, lowers the detector's loss against "there is nothing here"
-    on the patched pictures by a few signed steps, and leaves the patched pictures in the batch with their true labels.
-    Most of the work of crafting is so spread over the training. For models that take ``boxes`` and ``labels`` in the
-    training samples, with ``file_name``, ``matrix`` and ``truth`` of ``CocoBoxes``.
+    A pool of patches is kept for each class. Each sign of a batch takes one of its class, which lowers the detector's
+    loss against "there is nothing here" by a few signed steps; the patched pictures stay in the batch with their true
+    labels. Most of the work of crafting is so spread over the training, and the signs of a batch wear different
+    patches. For models that take ``boxes`` and ``labels`` in the training samples, with ``file_name``, ``matrix`` and
+    ``truth`` of ``CocoBoxes``.
 
     Args:
         table: REAP table of the training data, below ``data_root``.
@@ -40,7 +41,7 @@ class PatchTraining(Hook):
         share: Of the pictures with signs that are patched.
         steps: Steps a batch.
         step_size: Of a step; pixels are in [0, 1].
-        pool: Number of patches.
+        pool: Number of patches of a class.
         fresh: Odds that a patch starts anew instead of going on.
         width: Side of the patches' canvas in pixels.
         min_side: Smaller signs, in input pixels, carry no patch.
@@ -74,7 +75,9 @@ class PatchTraining(Hook):
                 self.rows.setdefault(row.filename, {})[row.object_id] = row
         self.method, self.sizes, self.share = method, tuple(sizes), share
         self.steps, self.step_size, self.fresh, self.min_side = steps, step_size, fresh, min_side
-        self.pool = torch.rand(pool, 3, width, width, generator=torch.Generator().manual_seed(0))
+        self.labels = sorted({row.label for rows in self.rows.values() for row in rows.values()})
+        shape = (len(self.labels), pool, 3, width, width)
+        self.pool = torch.rand(shape, generator=torch.Generator().manual_seed(0))
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Keep the patches, so that a resumed training goes on with them."""
@@ -117,17 +120,18 @@ class PatchTraining(Hook):
     def attacked(
         self, model: torch.nn.Module, images: Tensor, samples: Sequence[Mapping[str, Any]], found: list[list[Surface]]
     ) -> Tensor:
-        """(B, 3, h, w) pictures in [0, 1] with a patch of the pool, which is improved on the way."""
+        """(B, 3, h, w) pictures in [0, 1] with a patch of the pool on each sign; they are improved on the way."""
         surfaces = [surface for part in found for surface in part]
         owners = torch.tensor([index for index, part in enumerate(found) for _ in part], dtype=torch.int64)
-        width = self.pool.shape[3]
+        width = self.pool.shape[-1]
         size = self.sizes[int(torch.randint(len(self.sizes), ()))]
         masks = [patch_mask(size, (s.size_m[0] * 1000, s.size_m[1] * 1000), width) for s in surfaces]
         stickers = torch.stack(masks)[:, None]
-        index = int(torch.randint(len(self.pool), ()))
-        patch = self.pool[index][None]
-        if float(torch.rand(())) < self.fresh:
-            patch = torch.rand_like(patch)
+        kinds = torch.tensor([self.labels.index(surface.label) for surface in surfaces])
+        places = torch.randint(self.pool.shape[1], (len(surfaces),))
+        patch = self.pool[kinds, places]
+        anew = torch.rand(len(surfaces)) < self.fresh
+        patch[anew] = torch.rand(int(anew.sum()), 3, width, width)
 
         def shown(picture: Tensor) -> Tensor:
             return render(images, picture.to(images), surfaces, patch_masks=stickers, owners=owners)
@@ -148,7 +152,7 @@ class PatchTraining(Hook):
                 module.training = training
             for parameter, flag in wanted:
                 parameter.requires_grad_(flag)
-        self.pool[index] = patch[0].detach().cpu()
+        self.pool[kinds, places] = patch.detach().cpu()
         with torch.no_grad():
             return shown(patch)
 

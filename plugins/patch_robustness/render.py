@@ -36,11 +36,10 @@ def compose_canvas(
         (N, 4, w, w).
     """
     relit = relit.clamp(CLAMP, 1 - CLAMP)
-    alpha = patch_masks.to(relit).expand(len(relit), 1, *relit.shape[2:])
-    canvas = torch.cat([relit, torch.ones_like(alpha)], 1) * alpha
-    if augment is not None:
-        canvas = augment(canvas)
-    return canvas * surface_masks.to(relit)
+    alpha = patch_masks.to(relit) if augment is not None else patch_masks.to(relit) * surface_masks.to(relit)
+    alpha = alpha.expand(len(relit), 1, *relit.shape[2:])
+    canvas = torch.cat([relit * alpha, alpha], 1)
+    return canvas if augment is None else augment(canvas) * surface_masks.to(relit)
 
 
 def placement_mask(surface: Surface, width: int) -> Tensor:

@@ -112,3 +112,28 @@ def test_nothing_to_paste():
     out = paste(images, torch.zeros(0, 4, 4, 4), torch.zeros(0, 3, 3), torch.zeros(0, dtype=torch.int64))
     assert torch.equal(out, images)
     assert torch.equal(paste(images, torch.zeros(1, 4, 4, 4), _shift(2, 2), torch.tensor([0])), images)
+
+
+def test_a_matrix_without_inverse_is_named():
+    flat = torch.tensor([[[1.0, 0, 5], [1.0, 0, 5], [0, 0, 1]]])
+    with pytest.raises(ValueError, match="no inverse"):
+        paste(torch.rand(1, 3, 16, 16), torch.ones(1, 4, 4, 4), flat, torch.zeros(1, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic"])
+def test_gradients_of_three_overlapping_pictures_equal_those_of_the_definition(mode):
+    """Upstream gradients that are expanded, so without memory of their own, as those of a sum are."""
+    generator = torch.Generator().manual_seed(3)
+    images = torch.rand(2, 3, 40, 48, generator=generator)
+    canvases = torch.rand(4, 4, 12, 12, generator=generator) * 0.6
+    shifts = torch.tensor([[5.3, 6.1], [10.2, 9.4], [14.7, 3.6], [-4.2, 30.5]])
+    matrices = torch.eye(3).repeat(4, 1, 1) * torch.tensor([1.37, 1.37, 1.0]).view(1, 1, 3)
+    matrices[:, :2, 2] = shifts
+    owners = torch.tensor([1, 1, 1, 0])
+    found = []
+    for form in (paste, reference.paste):
+        free, below = canvases.clone().requires_grad_(), images.clone().requires_grad_()
+        out = form(below, free, matrices, owners, mode, premultiplied=True)
+        found.append([out.detach(), *torch.autograd.grad(out.sum(), [free, below])])
+    for one, two in zip(*found):
+        assert torch.allclose(one, two, atol=2e-5)

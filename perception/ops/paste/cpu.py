@@ -64,11 +64,8 @@ def _cubic(t, weights):
 
 
 @njit(cache=True, error_model="numpy")
-def _taps(inverse, j, x, y, mode, across, down):
-    """Corner (column, row) and number of taps of canvas ``j`` for pixel (x, y); fills the weights across and down."""
-    scale = 1.0 / (inverse[j, 2, 0] * x + inverse[j, 2, 1] * y + inverse[j, 2, 2])
-    u = (inverse[j, 0, 0] * x + inverse[j, 0, 1] * y + inverse[j, 0, 2]) * scale
-    v = (inverse[j, 1, 0] * x + inverse[j, 1, 1] * y + inverse[j, 1, 2]) * scale
+def _taps(u, v, mode, across, down):
+    """Corner (column, row) and number of taps at canvas point (u, v); fills the weights across and down."""
     if mode == 0:
         across[0], down[0] = 1.0, 1.0
         return int(np.rint(u)), int(np.rint(v)), 1
@@ -83,20 +80,26 @@ def _taps(inverse, j, x, y, mode, across, down):
 
 
 @njit(cache=True, error_model="numpy")
-def _sample(packed, j, column, row, count, across, down):
-    """Weighted sum of the taps of one canvas, zeros outside, each channel clamped to [0, 1]."""
-    height, width = packed.shape[1], packed.shape[2]
-    red = green = blue = alpha = np.float32(0)
-    for r in range(count):
-        if 0 <= row + r < height:
-            for c in range(count):
-                if 0 <= column + c < width:
-                    weight = np.float32(across[c] * down[r])
-                    red += weight * packed[j, row + r, column + c, 0]
-                    green += weight * packed[j, row + r, column + c, 1]
-                    blue += weight * packed[j, row + r, column + c, 2]
-                    alpha += weight * packed[j, row + r, column + c, 3]
-    return red, green, blue, alpha
+def _warp_row(canvas, inverse, y, x0, x1, mode, row):
+    """Write the RGBA of pixels x0 <= x < x1 of image row ``y`` into ``row`` (x1 - x0, 4): zeros outside the canvas."""
+    height, width = canvas.shape[0], canvas.shape[1]
+    across, down = np.zeros(4), np.zeros(4)
+    u0 = inverse[0, 1] * y + inverse[0, 2]
+    v0 = inverse[1, 1] * y + inverse[1, 2]
+    w0 = inverse[2, 1] * y + inverse[2, 2]
+    for x in range(x0, x1):
+        scale = 1.0 / (inverse[2, 0] * x + w0)
+        u, v = (inverse[0, 0] * x + u0) * scale, (inverse[1, 0] * x + v0) * scale
+        left, top, count = _taps(u, v, mode, across, down)
+        red = green = blue = alpha = np.float32(0)
+        for r in range(max(top, 0), min(top + count, height)):
+            for c in range(max(left, 0), min(left + count, width)):
+                weight = np.float32(across[c - left] * down[r - top])
+                red += weight * canvas[r, c, 0]
+                green += weight * canvas[r, c, 1]
+                blue += weight * canvas[r, c, 2]
+                alpha += weight * canvas[r, c, 3]
+        row[x - x0, 0], row[x - x0, 1], row[x - x0, 2], row[x - x0, 3] = red, green, blue, alpha
 
 
 @njit(cache=True, error_model="numpy")
@@ -105,34 +108,37 @@ def _clamped(value):
 
 
 @njit(cache=True, error_model="numpy")
-def _inside(places, j, x, y):
-    return places[j, 0] <= x < places[j, 2] and places[j, 1] <= y < places[j, 3]
+def _common(places, i, j, y):
+    """Columns of row ``y`` that the windows of pictures ``i`` and ``j`` share; empty where the first is the last."""
+    if not places[j, 1] <= y < places[j, 3]:
+        return 0, 0
+    first, last = max(places[i, 0], places[j, 0]), min(places[i, 2], places[j, 2])
+    return first, max(first, last)
 
 
 @njit(cache=True, error_model="numpy")
-def _first(i, near, places, x, y):
-    """Whether no earlier picture covers this pixel."""
-    for j in near:
-        if j >= i:
-            return True
-        if _inside(places, j, x, y):
-            return False
-    return True
+def _total_row(i, near, packed, inverse, places, y, mode, raw, other, total, mine):
+    """One row of picture ``i`` with all others that lie on it.
 
-
-@njit(cache=True, error_model="numpy")
-def _total(i, near, packed, inverse, places, x, y, mode, across, down):
-    """Sum of the clamped RGBA of every picture over a pixel, not yet clipped at 1."""
-    column, row, count = _taps(inverse, i, x, y, mode, across, down)
-    r, g, b, a = _sample(packed, i, column, row, count, across, down)
-    red, green, blue, alpha = _clamped(r), _clamped(g), _clamped(b), _clamped(a)
+    Fills ``raw`` (w, 4) with the RGBA of picture ``i``, ``total`` (w, 4) with the sum of the clamped RGBA of all
+    pictures, not yet clipped at 1, and ``mine`` (w,) with whether no earlier picture covers the pixel; ``other`` (w, 4)
+    is work space.
+    """
+    left, right = places[i, 0], places[i, 2]
+    _warp_row(packed[i], inverse[i], y, left, right, mode, raw)
+    for k in range(right - left):
+        mine[k] = True
+        for c in range(4):
+            total[k, c] = _clamped(raw[k, c])
     for j in near:
-        if _inside(places, j, x, y):
-            column, row, count = _taps(inverse, j, x, y, mode, across, down)
-            r, g, b, a = _sample(packed, j, column, row, count, across, down)
-            red, green = red + _clamped(r), green + _clamped(g)
-            blue, alpha = blue + _clamped(b), alpha + _clamped(a)
-    return red, green, blue, alpha
+        first, last = _common(places, i, j, y)
+        if first == last:
+            continue
+        _warp_row(packed[j], inverse[j], y, first, last, mode, other)
+        for k in range(first - left, last - left):
+            mine[k] = mine[k] and j > i
+            for c in range(4):
+                total[k, c] += _clamped(other[k - first + left, c])
 
 
 @njit(cache=True, error_model="numpy")
@@ -144,19 +150,22 @@ def _blend(photo, colour, alpha, premultiplied):
 
 @njit(cache=True, error_model="numpy")
 def _composite(images, packed, inverse, places, owners, splits, neighbours, mode, premultiplied):
-    across, down = np.zeros(4), np.zeros(4)
+    widest = 0
+    for i in range(len(places)):
+        widest = max(widest, places[i, 2] - places[i, 0])
+    shape = (widest, 4)
+    raw, other, total = np.zeros(shape, np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    mine = np.zeros(widest, np.bool_)
     for i in range(len(places)):
         near = neighbours[splits[i] : splits[i + 1]]
-        image = images[owners[i]]
+        image, left, right = images[owners[i]], places[i, 0], places[i, 2]
         for y in range(places[i, 1], places[i, 3]):
-            for x in range(places[i, 0], places[i, 2]):
-                if not _first(i, near, places, x, y):
-                    continue
-                red, green, blue, alpha = _total(i, near, packed, inverse, places, x, y, mode, across, down)
-                alpha = min(alpha, np.float32(1))
-                image[0, y, x] = _blend(image[0, y, x], red, alpha, premultiplied)
-                image[1, y, x] = _blend(image[1, y, x], green, alpha, premultiplied)
-                image[2, y, x] = _blend(image[2, y, x], blue, alpha, premultiplied)
+            _total_row(i, near, packed, inverse, places, y, mode, raw, other, total, mine)
+            for x in range(left, right):
+                if mine[x - left]:
+                    alpha = min(total[x - left, 3], np.float32(1))
+                    for c in range(3):
+                        image[c, y, x] = _blend(image[c, y, x], total[x - left, c], alpha, premultiplied)
 
 
 def composite(images, packed, inverse, places, owners, order, mode, premultiplied) -> None:
@@ -166,60 +175,75 @@ def composite(images, packed, inverse, places, owners, order, mode, premultiplie
 
 
 @njit(cache=True, error_model="numpy")
-def _scatter(j, packed, inverse, x, y, mode, across, down, upstream, grads):
-    """Give the gradient of one pixel's RGBA back to the taps of canvas ``j``."""
-    column, row, count = _taps(inverse, j, x, y, mode, across, down)
-    r, g, b, a = _sample(packed, j, column, row, count, across, down)
-    red = upstream[0] if 0 < r < 1 else np.float32(0)
-    green = upstream[1] if 0 < g < 1 else np.float32(0)
-    blue = upstream[2] if 0 < b < 1 else np.float32(0)
-    alpha = upstream[3] if 0 < a < 1 else np.float32(0)
-    height, width = packed.shape[1], packed.shape[2]
-    for r in range(count):
-        if 0 <= row + r < height:
-            for c in range(count):
-                if 0 <= column + c < width:
-                    weight = np.float32(across[c] * down[r])
-                    grads[j, row + r, column + c, 0] += weight * red
-                    grads[j, row + r, column + c, 1] += weight * green
-                    grads[j, row + r, column + c, 2] += weight * blue
-                    grads[j, row + r, column + c, 3] += weight * alpha
+def _scatter_row(grads, inverse, y, x0, x1, mode, raw, upstream):
+    """Give the gradient (x1 - x0, 4) of one row's RGBA back to the taps of a canvas; none where ``raw`` was clamped."""
+    height, width = grads.shape[0], grads.shape[1]
+    across, down, given = np.zeros(4), np.zeros(4), np.zeros(4, np.float32)
+    u0 = inverse[0, 1] * y + inverse[0, 2]
+    v0 = inverse[1, 1] * y + inverse[1, 2]
+    w0 = inverse[2, 1] * y + inverse[2, 2]
+    for x in range(x0, x1):
+        for k in range(4):
+            given[k] = upstream[x - x0, k] if 0 < raw[x - x0, k] < 1 else np.float32(0)
+        scale = 1.0 / (inverse[2, 0] * x + w0)
+        u, v = (inverse[0, 0] * x + u0) * scale, (inverse[1, 0] * x + v0) * scale
+        left, top, count = _taps(u, v, mode, across, down)
+        for r in range(max(top, 0), min(top + count, height)):
+            for c in range(max(left, 0), min(left + count, width)):
+                weight = np.float32(across[c - left] * down[r - top])
+                for k in range(4):
+                    grads[r, c, k] += weight * given[k]
+
+
+@njit(cache=True, error_model="numpy")
+def _upstream_row(grad, photo, total, mine, premultiplied, upstream, for_image, with_image):
+    """Gradient (w, 4) of the sum of RGBA of one row from that of its pixels (3, w); also that of the image below."""
+    zero, unit = np.float32(0), np.float32(1)
+    for k in range(len(mine)):
+        upstream[k] = zero
+        if not mine[k]:
+            continue
+        alpha = min(total[k, 3], unit)
+        for c in range(3):
+            g, below, colour = grad[c, k], photo[c, k], total[k, c]
+            upstream[k, c] = (g if premultiplied else g * alpha) if colour < unit else zero
+            seen = zero if premultiplied else min(colour, unit)
+            upstream[k, 3] += g * (seen - min(max(below, EDGE), unit - EDGE))
+            if with_image:
+                for_image[c, k] = g * (unit - alpha) if EDGE < below < unit - EDGE else zero
+        if total[k, 3] >= unit:
+            upstream[k, 3] = zero
 
 
 @njit(cache=True, error_model="numpy")
 def _gradient(i, grad, kept, packed, inverse, places, near, mode, premultiplied, grads, for_image, with_image):
-    across, down, upstream = np.zeros(4), np.zeros(4), np.zeros(4, np.float32)
-    zero, unit = np.float32(0), np.float32(1)
-    left, top = places[i, 0], places[i, 1]
-    for y in range(top, places[i, 3]):
-        for x in range(left, places[i, 2]):
-            if not _first(i, near, places, x, y):
-                continue
-            total = _total(i, near, packed, inverse, places, x, y, mode, across, down)
-            alpha = min(total[3], unit)
-            upstream[3] = zero
-            for c, colour in enumerate(total[:3]):
-                g, raw = grad[c, y, x], kept[c, y - top, x - left]
-                photo = min(max(raw, EDGE), unit - EDGE)
-                upstream[c] = (g if premultiplied else g * alpha) if colour < unit else zero
-                upstream[3] += g * ((zero if premultiplied else min(colour, unit)) - photo)
-                if with_image:
-                    for_image[c, y, x] = g * (unit - alpha) if EDGE < raw < unit - EDGE else zero
-            if total[3] >= unit:
-                upstream[3] = zero
-            _scatter(i, packed, inverse, x, y, mode, across, down, upstream, grads)
-            for j in near:
-                if _inside(places, j, x, y):
-                    _scatter(j, packed, inverse, x, y, mode, across, down, upstream, grads)
+    left, top, right, bottom = places[i]
+    shape = (right - left, 4)
+    raw, total, upstream = np.zeros(shape, np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    other, mine = np.zeros(shape, np.float32), np.zeros(right - left, np.bool_)
+    for y in range(top, bottom):
+        _total_row(i, near, packed, inverse, places, y, mode, raw, other, total, mine)
+        row = y - top
+        _upstream_row(grad[:, row], kept[:, row], total, mine, premultiplied, upstream, for_image[:, row], with_image)
+        _scatter_row(grads[i], inverse[i], y, left, right, mode, raw, upstream)
+        for j in near:
+            first, last = _common(places, i, j, y)
+            if first < last:
+                _warp_row(packed[j], inverse[j], y, first, last, mode, other)
+                _scatter_row(grads[j], inverse[j], y, first, last, mode, other, upstream[first - left : last - left])
 
 
 def gradient(grad, kept, packed, inverse, places, owners, order, mode, premultiplied, for_canvases, for_images) -> None:
-    """Backward of ``composite``: adds to ``for_canvases`` (N, h, w, 4), scales ``for_images`` where not None."""
+    """Backward of ``composite``: adds to ``for_canvases`` (N, h, w, 4), scales ``for_images`` where not None.
+
+    Of ``grad`` (B, 3, H, W), of any strides, only the pixels below the windows are read.
+    """
     splits, neighbours = order
     arrays = [tensor.detach().numpy() for tensor in (packed, inverse, places)]
     grads = for_canvases.numpy()
-    for i, owner in enumerate(owners.tolist()):
-        target = (grad if for_images is None else for_images)[owner].numpy()
+    for i, (owner, (x0, y0, x1, y1)) in enumerate(zip(owners.tolist(), places.tolist())):
+        part = grad[owner, :, y0:y1, x0:x1].contiguous().numpy()
+        target = part if for_images is None else for_images[owner, :, y0:y1, x0:x1].numpy()
         near = neighbours[splits[i] : splits[i + 1]]
-        head = (i, grad[owner].numpy(), kept[i], *arrays, near)
+        head = (i, part, kept[i], *arrays, near)
         _gradient(*head, mode, premultiplied, grads, target, for_images is not None)  # type: ignore[call-arg]
