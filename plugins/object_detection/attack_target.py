@@ -1,7 +1,8 @@
 """Any mmdet detector as an attack target, by its own training losses on chosen labels.
 
-``hide`` trains the pixels to show nothing (loss ``vanish``) or away from the truth (loss ``dpatch``: minus the ordinary
-losses); ``misclassify`` trains them towards another class; ``appear`` towards boxes that are not there.
+``hide`` trains the pixels to show nothing (loss ``vanish``), away from the truth (loss ``dpatch``: minus the ordinary
+losses), or lowers what decides a miss: the best scores of the right class on each attacked object (loss ``score``).
+``misclassify`` trains them towards another class; ``appear`` towards boxes that are not there.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torchvision.ops import box_iou
 
 from perception.attack import ATTACK_TARGETS, AttackSample, check_goal
 from perception.errors import PerceptionError
@@ -25,6 +27,12 @@ from .stage import build_detector
 
 __all__ = ["ObjectDetectionTarget"]
 
+LOSSES = ("vanish", "dpatch", "score")
+BEST = 3
+"""Detections of an object whose scores the loss ``score`` lowers together."""
+NEAR = 0.8
+"""Share of the IoU of a match from which a box counts there, so that none slips in when it moves a little."""
+
 
 @ATTACK_TARGETS.register_module()
 class ObjectDetectionTarget:
@@ -33,7 +41,7 @@ class ObjectDetectionTarget:
     Args:
         config: Of ours or of mmdet; or a built ``MMDetDetector``.
         weights: See ``build_detector``.
-        loss: ``vanish`` or ``dpatch``, for the goal ``hide``.
+        loss: ``vanish``, ``dpatch`` or ``score``, for the goal ``hide``.
         wanted: Class that ``misclassify`` and ``appear`` aim at; a name or an index.
         iou: A detection is right from this IoU on.
         device: torch device.
@@ -41,6 +49,7 @@ class ObjectDetectionTarget:
         enlarge: Images are enlarged to the detector's input, as the stage does; off, smaller ones are taken as they
             are, so that crops of a picture show objects as large as the whole picture does. For fully convolutional
             detectors.
+        floor: Lower scores are of no interest to the loss ``score``; some way below the score of a detection.
         seed: Samplers of two-stage detectors draw from it, so that the loss is a function of the images.
 
     Raises:
@@ -61,16 +70,19 @@ class ObjectDetectionTarget:
         trust: bool = False,
         seed: int = 0,
         enlarge: bool = True,
+        floor: float = 0.15,
     ) -> None:
         built = isinstance(config, MMDetDetector)
         self.model: MMDetDetector = config if built else build_detector(config, weights, device=device, trust=trust)
-        if loss not in ("vanish", "dpatch"):
-            raise PerceptionError(f"detector loss: expected vanish or dpatch, found {loss!r}")
+        if loss not in LOSSES:
+            raise PerceptionError(f"detector loss: expected {', '.join(LOSSES)}, found {loss!r}")
+        if not 0 < floor < 1:
+            raise PerceptionError(f"detector floor: expected a score in (0, 1), found {floor}")
         names = self.model.class_names
         if wanted not in names and not (isinstance(wanted, int) and 0 <= wanted < len(names)):
             raise PerceptionError(f"wanted class: expected one of {', '.join(names)}, found {wanted!r}")
         self.wanted = wanted if isinstance(wanted, int) else names.index(wanted)
-        self.kind, self.iou, self.seed, self.enlarge = loss, iou, seed, enlarge
+        self.kind, self.iou, self.seed, self.enlarge, self.floor = loss, iou, seed, enlarge, floor
 
     @property
     def module(self) -> torch.nn.Module:
@@ -103,6 +115,8 @@ class ObjectDetectionTarget:
         """(B,) losses; see the module."""
         check_goal(self, goal)
         inputs, found = letterbox_tensor(images * 255, self._size(images))
+        if goal == "hide" and self.kind == "score":
+            return self._score_loss(inputs, samples, found)
         sign = -1.0 if goal == "hide" and self.kind == "dpatch" else 1.0
         rows = []
         with torch.random.fork_rng(devices=[]):
@@ -112,6 +126,26 @@ class ObjectDetectionTarget:
                 losses = self.model.loss(inputs[index : index + 1], [boxes], [labels])
                 terms = [part.sum() for value in losses.values() for part in _listed(value) if part.requires_grad]
                 rows.append(sign * torch.stack(terms).sum())
+        return torch.stack(rows)
+
+    def _score_loss(self, inputs: Tensor, samples: Sequence[AttackSample], found: Fit) -> Tensor:
+        """(B,) how far, in natural logarithms, the best scores on the attacked objects lie above ``floor``."""
+        rows = []
+        for (boxes, scores, labels), sample in zip(self.model.candidates(inputs), samples):
+            if inputs.requires_grad and len(scores) and not scores.requires_grad:
+                kind = type(self.model.detector).__name__
+                raise PerceptionError(
+                    f"detector loss score: the scores of {kind} carry no gradient; use vanish or dpatch"
+                )
+            truth: Boxes2D = sample.truth
+            owned = sorted({s.instance for s in sample.surfaces if s.instance is not None})
+            value = scores.sum() * 0 + inputs.sum() * 0
+            for instance in owned or range(len(truth)):
+                wanted = torch.from_numpy(truth.boxes[instance : instance + 1] * np.float32(found.scale)).to(boxes)
+                near = (box_iou(boxes, wanted)[:, 0] >= NEAR * self.iou) & (labels == int(truth.labels[instance]))
+                best = scores[near].topk(min(BEST, int(near.sum())))[0]
+                value = value + (best.clamp(min=self.floor) / self.floor).log().sum() / BEST
+            rows.append(value)
         return torch.stack(rows)
 
     @torch.no_grad()

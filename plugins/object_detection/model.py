@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from perception.errors import PerceptionError
 from perception.registry import MODELS
 
+from .candidates import differentiable_candidates
 from .letterbox import Fit, to_image
 
 __all__ = ["MMDetDetector", "detection_samples"]
@@ -164,6 +165,17 @@ class MMDetDetector(BaseModel):
             boxes, scores, labels = self._sorted(result.pred_instances, sample["fit"])
             rows.append({**sample, "found_boxes": boxes, "found_scores": scores, "found_labels": labels})
         return rows
+
+    def candidates(self, batch: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Boxes (K, 4) in input pixels, scores (K,) with a gradient and labels (K,) of each image, before suppression.
+
+        What ``predict`` gives, but neighbours of a detection are not suppressed, so that lowering the best of them does
+        not just bring up the next.
+        """
+        with differentiable_candidates(self.detector):
+            found = self.detector.predict(self.normalize(batch), self._blank(batch), rescale=False)
+        kept = [sample.pred_instances for sample in found]
+        return [(part.bboxes.detach(), part.scores, part.labels) for part in kept]
 
     @staticmethod
     def _sorted(found: InstanceData, placed: Fit) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -179,3 +179,36 @@ def test_instance_scores_need_class_and_overlap(target):
     found = Boxes2D("front", (96, 64), boxes, [0.9, 0.8, 0.7], [1, 0, 0], ("a", "b"))
     assert target.instance_scores(found, sample).tolist() == pytest.approx([0.8])
     assert target.task_metric([found], [sample])["AP50"] == pytest.approx(1.0)
+
+
+def test_the_score_loss_counts_the_best_right_boxes_on_an_object(target, monkeypatch):
+    """By hand: two of three boxes on the object lie above the floor of 0.1, one is of another class, one elsewhere."""
+    boxes = torch.tensor([[10.0, 10, 50, 50], [12, 10, 50, 50], [10, 12, 50, 50], [10, 10, 50, 50], [60, 10, 90, 40]])
+    scores, labels = torch.tensor([0.4, 0.2, 0.05, 0.9, 0.8]), torch.tensor([0, 0, 0, 1, 0])
+    monkeypatch.setattr(target.model, "candidates", lambda batch: [(boxes, scores, labels)])
+    hider = ObjectDetectionTarget(target.model, loss="score", floor=0.1, enlarge=False)
+    found = hider.loss(torch.rand(1, 3, 60, 96), [_sample()], "hide")
+    assert found.tolist() == pytest.approx([(np.log(4) + np.log(2)) / 3])
+
+
+def test_scores_before_suppression_have_a_gradient_and_leave_the_detector_alone(target):
+    sample = _sample()
+    images = torch.from_numpy(sample.image).permute(2, 0, 1)[None].float() / 255
+    before = target.predict(images, [sample])[0]
+    seen = AttackSample(
+        "one", sample.image, before
+    )  # what is detected is the truth, so that there is something to hide
+    hider = ObjectDetectionTarget(target.model, loss="score", floor=1e-4)
+    free = images.clone().requires_grad_()
+    first = hider.loss(free, [seen], "hide")
+    (slope,) = torch.autograd.grad(first.sum(), free)
+    assert float(first.detach()) > 0 and float(slope.abs().max()) > 0
+    step = 1e-3 / float(slope.norm())
+    up, down = (float(hider.loss(images + sign * step * slope, [seen], "hide")) for sign in (1, -1))
+    assert (up - down) / 2 == pytest.approx(1e-3 * float(slope.norm()), rel=0.1)
+    after = target.predict(images, [sample])[0]
+    assert np.array_equal(before.boxes, after.boxes) and np.array_equal(before.scores, after.scores)
+    many = len(target.model.candidates(images * 255)[0][0])
+    assert many > len(before)
+    with pytest.raises(PerceptionError, match="floor"):
+        ObjectDetectionTarget(target.model, loss="score", floor=0.0)
