@@ -21,14 +21,17 @@ from perception.errors import PerceptionError
 __all__ = [
     "ATTACK_TARGETS",
     "GOALS",
+    "AppearTarget",
     "AttackSample",
     "AttackTarget",
     "DetailedTarget",
     "GraphTarget",
+    "check_appear",
     "check_goal",
     "disconnect_loss",
     "edge_scores",
     "instance_details",
+    "surface_scores",
 ]
 
 ATTACK_TARGETS = Registry("attack target", scope="perception")
@@ -109,6 +112,15 @@ class DetailedTarget(Protocol):
 
 
 @runtime_checkable
+class AppearTarget(Protocol):
+    """A target whose goal ``appear`` can be scored: what shows up is no true instance."""
+
+    def surface_scores(self, prediction: Any, sample: AttackSample) -> np.ndarray:
+        """(S,) score of what is seen on each surface of the sample though it is not there, 0 for nothing."""
+        ...
+
+
+@runtime_checkable
 class GraphTarget(AttackTarget, Protocol):
     """A target whose instances are the true edges of a graph: lane to lane, lane to sign.
 
@@ -163,6 +175,23 @@ def edge_scores(probability: np.ndarray, nodes: np.ndarray, others: np.ndarray, 
 def instance_details(target: AttackTarget, prediction: Any, sample: AttackSample) -> list[Mapping[str, float]]:
     """What a target says about each instance; nothing where it has no more than scores."""
     return list(target.instance_details(prediction, sample)) if isinstance(target, DetailedTarget) else []
+
+
+def surface_scores(target: AttackTarget, prediction: Any, sample: AttackSample) -> np.ndarray:
+    """(S,) score of what is seen on each surface though it is not there; see ``check_appear``."""
+    check_appear(target)
+    scores: np.ndarray = target.surface_scores(prediction, sample)  # type: ignore[attr-defined]
+    return scores
+
+
+def check_appear(target: Any) -> None:
+    """Refuse the goal ``appear`` for images where its success cannot be told.
+
+    Raises:
+        PerceptionError: The target has no ``surface_scores``.
+    """
+    if not isinstance(target, AppearTarget):
+        raise PerceptionError(f"goal 'appear': {type(target).__name__} cannot score it: it has no surface_scores")
 
 
 def check_goal(target: Any, goal: str) -> None:

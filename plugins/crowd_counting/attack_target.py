@@ -34,7 +34,7 @@ class CrowdCountingTarget:
         device: torch device.
 
     Raises:
-        PerceptionError: Tolerances that are not positive.
+        PerceptionError: A negative tolerance, or ``least`` that is not positive.
     """
 
     goals: tuple[str, ...] = ("count_up", "count_down")
@@ -61,9 +61,9 @@ class CrowdCountingTarget:
     def loss(self, images: Tensor, samples: Sequence[AttackSample], goal: str) -> Tensor:
         """(B,) the count over the true count (at least ``least``), negative for ``count_up``."""
         check_goal(self, goal)
-        counts = self.stage.maps_from_image(images * 255).density.sum((1, 2, 3))
+        counts = self.stage.maps_from_image(images.to(self.stage.device) * 255).density.sum((1, 2, 3))
         scale = torch.tensor([max(len(sample.truth.points), self.least) for sample in samples], dtype=counts.dtype)
-        return counts / scale.to(counts.device) * (-1.0 if goal == "count_up" else 1.0)
+        return counts.to(images.device) / scale.to(images.device) * (-1.0 if goal == "count_up" else 1.0)
 
     @torch.no_grad()
     def predict(self, images: Tensor, samples: Sequence[AttackSample]) -> list[DensityMap]:

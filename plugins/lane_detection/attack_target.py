@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from perception.attack import ATTACK_TARGETS, AttackSample, check_goal
+from perception.errors import PerceptionError
 from perception.metrics import culane
 from perception.metrics.assignment import kuhn_munkres
 from perception.metrics.lateral_deviation import lateral_deviation
@@ -31,6 +32,9 @@ class LaneDetectionTarget:
         to: Where ``shift`` pushes lanes, ``left`` or ``right``.
         iou: A lane is right from this IoU of 30 pixel wide lines (at 1640 x 590) on, as in CULane.
         device: torch device.
+
+    Raises:
+        PerceptionError: ``to`` or ``iou`` is out of range.
     """
 
     goals: tuple[str, ...] = ("hide", "shift")
@@ -39,6 +43,8 @@ class LaneDetectionTarget:
     def __init__(
         self, config: str, weights: str | None = None, to: str = "right", iou: float = 0.5, device: str = "cpu"
     ) -> None:
+        if to not in ("left", "right") or not 0 < iou <= 1:
+            raise PerceptionError(f"lane target: expected to='left' or 'right' and 0 < iou <= 1, found {to!r}, {iou}")
         self.stage = LaneDetectionStage(config, weights, device=device)
         self.direction = 1.0 if to == "right" else -1.0
         self.iou = iou
@@ -51,13 +57,14 @@ class LaneDetectionTarget:
     def loss(self, images: Tensor, samples: Sequence[AttackSample], goal: str) -> Tensor:
         """(B,) ``hide``: how much still looks like lane; ``shift``: minus the mean sideways offset of lane cells."""
         check_goal(self, goal)
-        maps = self.stage.maps_from_image(images * 255)
+        maps = self.stage.maps_from_image(images.to(self.stage.device) * 255)
         logits = maps.keypoint_logit[:, 0]
         if goal == "hide":
-            return F.softplus(logits).sum((1, 2)) / logits.shape[1]
+            return (F.softplus(logits).sum((1, 2)) / logits.shape[1]).to(images.device)
         weight = torch.sigmoid(logits)
         sideways = maps.cell_offset[:, 0] * self.direction
-        return -(weight * sideways).sum((1, 2)) / weight.sum((1, 2)).clamp(min=1e-6)
+        shift = (weight * sideways).sum((1, 2)) / weight.sum((1, 2)).clamp(min=1e-6)
+        return -shift.to(images.device)
 
     @torch.no_grad()
     def predict(self, images: Tensor, samples: Sequence[AttackSample]) -> list[Lanes2D]:

@@ -17,6 +17,7 @@ from torchvision.ops import box_iou
 
 from perception.attack import ATTACK_TARGETS, AttackSample, check_goal
 from perception.errors import PerceptionError
+from perception.metrics.box_match import box_ious, matched_scores
 from perception.metrics.coco import evaluate_boxes
 from perception.structures import Boxes2D
 
@@ -95,6 +96,10 @@ class ObjectDetectionTarget:
         fits = images.shape[3] <= width and images.shape[2] <= height
         return (width, height) if self.enlarge or not fits else (images.shape[3], images.shape[2])
 
+    def _inputs(self, images: Tensor) -> tuple[Tensor, Fit]:
+        """What the network sees, on its device, and how the images lie in it."""
+        return letterbox_tensor(images.to(next(self.model.parameters()).device) * 255, self._size(images))
+
     def _labels(self, sample: AttackSample, goal: str, found: Fit) -> tuple[Tensor, Tensor]:
         """Boxes in input pixels and labels that the loss is taken against."""
         truth: Boxes2D = sample.truth
@@ -114,9 +119,9 @@ class ObjectDetectionTarget:
     def loss(self, images: Tensor, samples: Sequence[AttackSample], goal: str) -> Tensor:
         """(B,) losses; see the module."""
         check_goal(self, goal)
-        inputs, found = letterbox_tensor(images * 255, self._size(images))
+        inputs, found = self._inputs(images)
         if goal == "hide" and self.kind == "score":
-            return self._score_loss(inputs, samples, found)
+            return self._score_loss(inputs, samples, found).to(images.device)
         sign = -1.0 if goal == "hide" and self.kind == "dpatch" else 1.0
         rows = []
         with torch.random.fork_rng(devices=[]):
@@ -124,9 +129,9 @@ class ObjectDetectionTarget:
             for index, sample in enumerate(samples):
                 boxes, labels = self._labels(sample, goal, found)
                 losses = self.model.loss(inputs[index : index + 1], [boxes], [labels])
-                terms = [part.sum() for value in losses.values() for part in _listed(value) if part.requires_grad]
+                terms = [part.sum() for name in losses if "loss" in name for part in _listed(losses[name])]
                 rows.append(sign * torch.stack(terms).sum())
-        return torch.stack(rows)
+        return torch.stack(rows).to(images.device)
 
     def _score_loss(self, inputs: Tensor, samples: Sequence[AttackSample], found: Fit) -> Tensor:
         """(B,) how far, in natural logarithms, the best scores on the attacked objects lie above ``floor``."""
@@ -151,7 +156,7 @@ class ObjectDetectionTarget:
     @torch.no_grad()
     def predict(self, images: Tensor, samples: Sequence[AttackSample]) -> list[Boxes2D]:
         """Detections of each image in its pixels."""
-        inputs, found = letterbox_tensor(images * 255, self._size(images))
+        inputs, found = self._inputs(images)
         results = self.model.predict(inputs, [{"fit": found}] * len(inputs))
         return [
             Boxes2D("front", found.size, r["found_boxes"], r["found_scores"], r["found_labels"], self.model.class_names)
@@ -160,15 +165,13 @@ class ObjectDetectionTarget:
 
     def instance_scores(self, prediction: Boxes2D, sample: AttackSample) -> np.ndarray:
         """(G,) score of the same-class detection matched greedily to each true box at ``iou``, 0 for none."""
-        truth: Boxes2D = sample.truth
-        scores = np.zeros(len(truth))
-        taken = np.zeros(len(truth), bool)
-        for k in np.argsort(-prediction.scores, kind="stable"):
-            overlap = _iou(prediction.boxes[k], truth.boxes)
-            overlap[taken | (truth.labels != prediction.labels[k])] = 0
-            if len(overlap) and overlap.max() >= self.iou:
-                best = int(overlap.argmax())
-                scores[best], taken[best] = prediction.scores[k], True
+        return matched_scores(prediction, sample.truth, self.iou)
+
+    def surface_scores(self, prediction: Boxes2D, sample: AttackSample) -> np.ndarray:
+        """(S,) best score of a detection of the ``wanted`` class on the box around each surface, 0 for none."""
+        around = np.array([_around(surface) for surface in sample.surfaces], np.float32).reshape(-1, 4)
+        good = (box_ious(prediction.boxes, around) >= self.iou) & (prediction.labels == self.wanted)[:, None]
+        scores: np.ndarray = np.where(good, prediction.scores[:, None], 0.0).max(0, initial=0.0)
         return scores
 
     def task_metric(self, predictions: Sequence[Boxes2D], samples: Sequence[AttackSample]) -> dict[str, float]:
@@ -192,10 +195,3 @@ def _listed(value: Any) -> list[Tensor]:
 def _around(surface: Any) -> list[float]:
     low, high = surface.quad.amin(0), surface.quad.amax(0)
     return [*low.tolist(), *high.tolist()]
-
-
-def _iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
-    common = np.clip(high - low, 0, None).prod(1)
-    area = (boxes[:, 2:] - boxes[:, :2]).prod(1) + (box[2:] - box[:2]).prod() - common
-    return common / np.maximum(area, 1e-9)

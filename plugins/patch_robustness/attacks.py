@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from perception.attack import AttackSample, AttackTarget, check_goal
+from perception.attack import AttackSample, AttackTarget, check_appear, check_goal
 from perception.errors import PerceptionError, UnknownNameError
 
 from .eot import EOT
 from .losses import smoothness
 from .optimize import OPTIMIZERS, initial_patch, mean_trace, optimize_patch
 from .render import render
-from .signs import patch_mask
+from .settings import read_settings
+from .signs import parse_patch_size, patch_mask
 from .surfaces import Surface, check_surfaces
 from .victim import unchanged
 
@@ -44,9 +45,13 @@ class AttackConfig:
         width: Side of the patch's canvas in pixels.
         size: Sticker on signs, ``1_10x10_bottom``; empty covers the whole surface (or its ``region``).
         smooth: Weight of the total variation.
-        eot: Random disturbances.
+        eot: Random disturbances that the gradient methods average over; the others do without.
         draws: Disturbances averaged in a step.
         seed: Of everything random.
+
+    Raises:
+        UnknownNameError: An unknown method, scope or disturbance.
+        PerceptionError: Numbers out of range, or a ``size`` that is none.
     """
 
     goal: str = "hide"
@@ -64,7 +69,7 @@ class AttackConfig:
 
     def __post_init__(self) -> None:
         if isinstance(self.eot, dict):
-            object.__setattr__(self, "eot", EOT(**self.eot))
+            object.__setattr__(self, "eot", read_settings(EOT, self.eot, "EOT"))
         if self.method not in METHODS:
             raise UnknownNameError("attack method", self.method, METHODS)
         if self.scope not in SCOPES:
@@ -72,6 +77,12 @@ class AttackConfig:
         for name in ("steps", "batch", "width", "draws"):
             if int(getattr(self, name)) < 1:
                 raise PerceptionError(f"attack {name}: expected 1 or more, found {getattr(self, name)}")
+        if not (0 < self.step_size < math.inf and 0 <= self.smooth < math.inf):
+            raise PerceptionError(
+                f"attack: expected step_size > 0 and smooth >= 0, found {self.step_size}, {self.smooth}"
+            )
+        if self.size:
+            parse_patch_size(self.size)
 
 
 def patch_key(scope: str, sample: AttackSample, index: int) -> str:
@@ -141,15 +152,25 @@ def masks_of(surfaces: Sequence[Surface], config: AttackConfig) -> Tensor | None
     return torch.stack([patch_mask(config.size, size, config.width) for size in sizes])[:, None]
 
 
+def image_shape(samples: Sequence[AttackSample]) -> tuple[int, ...]:
+    """The shape that the images of all samples have.
+
+    Raises:
+        PerceptionError: They have several.
+    """
+    shapes = {sample.image.shape for sample in samples}
+    if len(shapes) != 1:
+        raise PerceptionError(f"attack: expected samples of one size, found {sorted(shapes)[:3]}")
+    return shapes.pop()
+
+
 def as_images(samples: Sequence[AttackSample]) -> Tensor:
     """(B, 3, H, W) float32 in [0, 1]; (B, V, 3, H, W) of samples with several views.
 
     Raises:
         PerceptionError: Images of several sizes.
     """
-    sizes = {sample.image.shape for sample in samples}
-    if len(sizes) != 1:
-        raise PerceptionError(f"attack: expected samples of one size, found {sorted(sizes)}")
+    image_shape(samples)
     stack = torch.from_numpy(np.stack([sample.image for sample in samples]))
     return stack.movedim(-1, -3).float() / 255
 
@@ -200,10 +221,13 @@ def check_attack(target: AttackTarget, samples: Sequence[AttackSample], config: 
     """Refuse what cannot work, before work starts.
 
     Raises:
-        PerceptionError: Unsupported goal, a gradient method for a victim without gradient, no sample, or a surface that
-            is degenerate, outside its image or behind the camera.
+        PerceptionError: Unsupported goal, a gradient method for a victim without gradient, no sample, samples of
+            several sizes in one batch, a surface that is degenerate, outside its image, behind the camera, or too
+            large for the sticker to have a pixel of its canvas, or a victim in training mode.
     """
     check_goal(target, config.goal)
+    if config.goal == "appear":
+        check_appear(target)
     if config.method not in BLACK_BOX and not target.differentiable:
         text = f"attack method {config.method!r} needs a gradient, which this victim does not have"
         raise PerceptionError(f"{text}; use {' or '.join(BLACK_BOX)}")
@@ -214,8 +238,15 @@ def check_attack(target: AttackTarget, samples: Sequence[AttackSample], config: 
             check_surfaces(sample.surfaces, [view.shape[:2] for view in sample.views])
         except PerceptionError as error:
             raise PerceptionError(f"sample {sample.name}: {error}") from error
-    if getattr(target, "module", None) is not None and target.module.training:  # type: ignore[attr-defined]
-        raise PerceptionError("attack: the victim is in training mode; call eval() first")
+        masks = masks_of(sample.surfaces, config)
+        if masks is not None and not bool(masks.flatten(1).any(1).all()):
+            text = f"sample {sample.name}: the sticker {config.size} has no pixel on a canvas of {config.width}"
+            raise PerceptionError(f"{text}; use a larger width")
+    if config.batch > 1:
+        image_shape(samples)
+    module = getattr(target, "module", None)
+    if module is not None and any(part.training for part in module.modules()):
+        raise PerceptionError("attack: the victim, or a part of it, is in training mode; call eval() first")
 
 
 def craft(target: AttackTarget, samples: Sequence[AttackSample], config: AttackConfig) -> Crafted:
@@ -317,24 +348,3 @@ def _changed(patch: Tensor, share: float, method: str, generator: torch.Generato
         return candidate
     chosen = torch.rand(1, 1, width, width, generator=generator) < share
     return torch.where(chosen, torch.rand(patch.shape, generator=generator), candidate)
-
-
-SCOPE_TEXTS = {
-    "universal": "one patch for all surfaces",
-    "per_class": "a patch for each class",
-    "per_instance": "a patch for each surface, by an attacker who has seen it",
-}
-
-
-def describe(config: AttackConfig, target: Any) -> dict[str, Any]:
-    """The threat model as plain data: what the attacker knows, may do and spends."""
-    return {
-        "goal": config.goal,
-        "knowledge": "black box" if config.method in BLACK_BOX else "white box",
-        "scope": SCOPE_TEXTS[config.scope],
-        "size": config.size or "the whole surface",
-        "method": config.method,
-        "budget": f"{config.steps} {'queries' if config.method in BLACK_BOX else 'steps'}",
-        "victim": type(target).__name__,
-        "seed": config.seed,
-    }

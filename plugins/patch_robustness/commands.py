@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -26,15 +26,18 @@ from perception.structures import Frame
 
 from . import crowd_scenes, defences, drive_scenes, masking, scenes, victim  # noqa: F401 - registers
 from .assess import assess, is_defended
-from .attacks import AttackConfig, craft, describe
+from .attacks import AttackConfig, craft
 from .bundle import load_bundle, save_bundle
 from .comparisons import corruption_table, transfer_table
-from .evaluate import CONTROLS, Evaluation, evaluate
+from .evaluate import CONTROLS, ENOUGH, Evaluation, evaluate
 from .placement import board_corners, preview, road_corners
 from .points_commands import craft_placements, evaluate_placements, is_point_attack
+from .provenance import check_held_out, plain, provenance, sample_digests
 from .render import render
 from .report import write_report
+from .settings import read_settings
 from .surfaces import Surface
+from .threat_model import describe
 
 __all__ = ["craft_patches", "evaluate_patches", "list_reports", "load_attack", "place_patch", "run_attack"]
 
@@ -43,14 +46,20 @@ def load_attack(name: str, options: Sequence[str] | None = None) -> Config:
     """Read a config with ``target``, ``attack``, ``craft_data`` and ``eval_data``, and import what it names.
 
     Raises:
-        PerceptionError: A part is missing, or both data are the same.
+        PerceptionError: A part is missing, or both data are the same though patches are not made for each instance.
     """
     config = load_config(name, parse_options(options))
     missing = [key for key in ("target", "attack", "craft_data", "eval_data") if key not in config]
     if missing:
         raise PerceptionError(f"{config.filename}: not a config of an attack: missing {', '.join(missing)}")
+    if config.craft_data == config.eval_data and config.attack.get("scope") != "per_instance":
+        raise PerceptionError(f"{config.filename}: eval_data is the data of craft_data; use held-out data")
     import_modules_from_strings(**(config.get("custom_imports") or {"imports": []}))
     return config
+
+
+def _attack(config: Config, **changes: Any) -> AttackConfig:
+    return read_settings(AttackConfig, {**config.attack.to_dict(), **changes}, "the attack")
 
 
 def _target(config: Config) -> AttackTarget:
@@ -75,10 +84,16 @@ def craft_patches(
         return 0
     target, samples = _target(config), _samples(config.craft_data.to_dict())
     for seed in seeds or config.get("seeds", (0,)):
-        attack = AttackConfig(**{**config.attack.to_dict(), "seed": int(seed)})
+        attack = _attack(config, seed=int(seed))
         crafted = craft(target, samples, attack)
-        about = {"config": stem, "data": config.craft_data.to_dict(), "threat_model": describe(attack, target)}
-        bundle = save_bundle(root / f"seed_{seed}", crafted, attack, json.loads(json.dumps(about, default=str)), dpi)
+        about = {
+            "config": stem,
+            "data": plain(config.craft_data.to_dict()),
+            "threat_model": describe(attack, target, samples),
+            "samples": sample_digests(samples),
+            **provenance(config, target),
+        }
+        bundle = save_bundle(root / f"seed_{seed}", crafted, attack, about, dpi)
         ends = f"{crafted.losses[0]:.4g} -> {crafted.losses[-1]:.4g}"
         note = f" ({crafted.stopped})" if crafted.stopped else ""
         print(f"{bundle.folder}: loss {ends} in {crafted.seconds:.1f} s, {crafted.queries} queries{note}", flush=True)
@@ -99,7 +114,11 @@ def run_attack(
 def evaluate_patches(
     name: str, folders: Sequence[Path], out: Path | None, options: Sequence[str] | None, limit: float | None
 ) -> int:
-    """Evaluate stored patches with their controls; returns 1 when one is above ``limit``."""
+    """Evaluate stored patches with their controls; returns 1 when one is above ``limit``.
+
+    Raises:
+        PerceptionError: There is a ``limit``, but success could show in no instance: that is no pass.
+    """
     config = load_attack(name, options)
     stem = Path(str(config.filename)).stem
     root, start = out or Path("work_dirs") / stem / "report", time.perf_counter()
@@ -107,10 +126,17 @@ def evaluate_patches(
     content = write_report(root, found, about)
     print(f"{about['samples']} samples in {time.perf_counter() - start:.1f} s -> {root / 'report.html'}")
     _print(content)
-    crafted = [part["asr"]["value"] or 0.0 for key, part in content["conditions"].items() if key not in CONTROLS]
-    worst = max(crafted, default=0.0)
-    if limit is not None and worst > limit:
-        print(f"ASR {worst:.3f} is above {limit:g}")
+    return 0 if limit is None else _judged(content, limit)
+
+
+def _judged(content: Mapping[str, Any], limit: float) -> int:
+    """1 when the ASR of a crafted patch is above a limit, else 0."""
+    rates = [part["asr"]["value"] for key, part in content["conditions"].items() if key not in CONTROLS]
+    known = [rate for rate in rates if rate is not None]
+    if not known:
+        raise PerceptionError("--fail-above: no instance in which an attack could succeed, so the ASR is unknown")
+    if max(known) > limit:
+        print(f"ASR {max(known):.3f} is above {limit:g}")
         return 1
     return 0
 
@@ -121,23 +147,24 @@ def _evaluated(config: Config, folders: Sequence[Path]) -> tuple[Evaluation, dic
     attacks = {json.dumps({**dataclasses.asdict(bundle.config), "seed": 0}, sort_keys=True) for bundle in bundles}
     if len(attacks) != 1:
         raise PerceptionError("attack eval: the patches were made with different attacks; evaluate them one by one")
-    used = json.dumps(bundles[0].header.get("data"), sort_keys=True, default=str)
-    if bundles[0].config.scope != "per_instance" and used == json.dumps(
-        json.loads(json.dumps(config.eval_data.to_dict(), default=str)), sort_keys=True
-    ):
-        raise PerceptionError("attack eval: eval_data is the data the patches were made on; use held-out data")
+    if len({bundle.config.seed for bundle in bundles}) != len(bundles):
+        raise PerceptionError("attack eval: two of the patches have the same seed; evaluate them one by one")
     target, samples = _target(config), _samples(config.eval_data.to_dict())
+    if bundles[0].config.scope != "per_instance":
+        for bundle in bundles:
+            check_held_out(bundle.header.get("samples", {}), samples)
     patches = {f"seed {bundle.config.seed}": bundle.patches for bundle in bundles}
-    found = evaluate(target, samples, patches, bundles[0].config, float(config.get("threshold", 0.3)))
-    about = {
+    threshold = float(config.get("threshold", 0.3))
+    found = evaluate(target, samples, patches, bundles[0].config, threshold)
+    about: dict[str, Any] = {
         "config": Path(str(config.filename)).stem,
-        "threat_model": bundles[0].header.get("threat_model", {}),
-        "data": json.loads(json.dumps(config.eval_data.to_dict(), default=str)),
+        "threat_model": {**bundles[0].header.get("threat_model", {}), "seed": [b.config.seed for b in bundles]},
+        "data": plain(config.eval_data.to_dict()),
         "patches": {f"seed {b.config.seed}": b.header["picture_sha256"] for b in bundles},
         "samples": len(samples),
         "occlusion": "ignored",
+        **provenance(config, target),
     }
-    threshold = float(config.get("threshold", 0.3))
     if "corruptions" in config:
         table = corruption_table(target, samples, threshold=threshold, **config.corruptions.to_dict())
         about["corruptions"] = table
@@ -156,7 +183,7 @@ def _defence(config: Config, target: AttackTarget) -> dict[str, Any]:
     if "assess" in config:
         options = config.assess.to_dict()
         samples = _samples(config.craft_data.to_dict())[: int(options.pop("samples", 8))]
-        attack = AttackConfig(**{**config.attack.to_dict(), **options})
+        attack = _attack(config, **options)
         found = assess(target, samples, attack, float(config.get("threshold", 0.3)))
         print("\n".join(f"  {line}" for line in found.lines()))
         about |= found.to_dict()
@@ -173,7 +200,7 @@ def _print(content: dict[str, Any]) -> None:
         span = f"{100 * rate['low']:.1f} to {100 * rate['high']:.1f}"
         print(f"  {name:<12} ASR {value} ({span}, n={rate['n']}); {_metric(part['metric'])}")
     if not content["valid"]:
-        print("  not valid: fewer than 30 instances were detected clean")
+        print(f"  not valid: success could show in fewer than {ENOUGH} instances")
 
 
 def _metric(values: dict[str, float | None]) -> str:

@@ -13,7 +13,7 @@ from mmengine.registry import Registry
 from torch import Tensor
 from torch.nn import functional as F
 
-from perception.attack import ATTACK_TARGETS, AttackSample, AttackTarget, instance_details
+from perception.attack import ATTACK_TARGETS, AttackSample, AttackTarget, instance_details, surface_scores
 from perception.errors import PerceptionError
 
 __all__ = ["DEFENCES", "DefendedTarget", "InputDefence", "Jpeg", "MedianFilter", "RandomResize", "content_generator"]
@@ -187,6 +187,10 @@ class DefendedTarget:
         """As the victim's."""
         scores: np.ndarray = self.target.instance_scores(prediction, sample)
         return scores
+
+    def surface_scores(self, prediction: Any, sample: AttackSample) -> np.ndarray:
+        """As the victim's."""
+        return surface_scores(self.target, prediction, sample)
 
     def instance_details(self, prediction: Any, sample: AttackSample) -> list[Any]:
         """As the victim's."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from perception.attack import AttackSample, AttackTarget, instance_details
+from perception.attack import AttackSample, AttackTarget, check_appear, instance_details, surface_scores
 from perception.errors import PerceptionError
+from perception.metrics.box_match import OUTCOMES, box_outcome
+from perception.structures import Boxes2D
 
 from .attacks import AttackConfig, PatchSet, as_images, attacked_images, control_patch
 from .rates import Rate, bootstrap_interval
@@ -36,20 +38,26 @@ class Evaluation:
     Attributes:
         rows: One dict per attacked instance: sample, scene, instance, label, size_px, obliqueness_deg, gain, and the
             score of the right detection in every condition (``score_clean``, ``score_grey``, ...), and what else the
-            target says about it (``lateral_m_clean``, ...).
+            target says about it (``lateral_m_clean``, ...); of boxes also what became of it (``outcome_clean``, one of
+            ``perception.metrics.box_match.OUTCOMES``). Of the goal ``appear`` a row is a surface, and its score that
+            of what is seen there though it is not.
         metrics: Condition -> the plugin's own measure.
-        found: Condition -> number of detections at the threshold, right or not.
+        found: Condition -> number of detections at the threshold, right or not; None of results without scores.
         threshold: Score from which an instance counts as detected.
-        examples: Condition -> (H, W, 3) uint8 of the first sample.
+        examples: Condition -> (H, W, 3) uint8 of the first sample, the view of its first surface.
         predictions: Condition -> result for that sample.
+        appear: Success is what was not seen clean and is seen with the patch (goal ``appear``), not what is lost.
+        invented: Condition -> detections of nothing a picture, where results are boxes.
     """
 
     rows: list[dict[str, Any]]
     metrics: dict[str, dict[str, float]]
-    found: dict[str, int]
+    found: dict[str, int | None]
     threshold: float
     examples: dict[str, np.ndarray]
     predictions: dict[str, Any]
+    appear: bool = False
+    invented: dict[str, float] = field(default_factory=dict)
 
 
 def evaluate(
@@ -71,39 +79,76 @@ def evaluate(
         control_seed: Of the random patch.
 
     Raises:
-        PerceptionError: A reserved name, or the victim was changed.
+        PerceptionError: No sample, a reserved name, a goal the target cannot score, or the victim was changed.
     """
+    appear = config.goal == "appear"
+    if appear:
+        check_appear(target)
+    if not samples:
+        raise PerceptionError("evaluation: expected at least one sample, found none")
     if reserved := {"clean", *CONTROLS} & set(patches):
         raise PerceptionError(f"evaluation: the names {', '.join(sorted(reserved))} are reserved for controls")
     controls: dict[str, Tensor] = {name: control_patch(name, config.width, control_seed) for name in CONTROLS}
     conditions: dict[str, Tensor | PatchSet | None] = {"clean": None, **controls, **patches}
     rows: list[list[dict[str, Any]]] = []
     metrics, found, examples, predictions = {}, {}, {}, {}
+    invented: dict[str, float] = {}
     with unchanged(target), torch.no_grad():
         for name, patch in conditions.items():
             results = []
             for number, sample in enumerate(samples):
-                images = as_images([sample])
-                if patch is not None:
-                    images = attacked_images(images, [sample], patch, config)
-                images = (images.clamp(0, 1) * 255).round() / 255  # what a camera would store
+                images = _shown(sample, patch, config)
                 [result] = target.predict(images, [sample])
                 results.append(result)
-                scores = target.instance_scores(result, sample)
+                scores = surface_scores(target, result, sample) if appear else target.instance_scores(result, sample)
                 if len(rows) == number:
-                    rows.append(_rows(sample, len(scores)))
-                _fill(rows[number], name, scores, instance_details(target, result, sample))
+                    rows.append(_rows(sample, len(scores), appear))
+                _fill(rows[number], name, scores, [] if appear else instance_details(target, result, sample))
                 if name not in examples:
-                    examples[name] = _picture(images)
-                    predictions[name] = result
+                    examples[name], predictions[name] = _picture(images, sample), result
             metrics[name] = target.task_metric(results, samples)
-            found[name] = sum(int((np.asarray(r.scores) >= threshold).sum()) for r in results if hasattr(r, "scores"))
-    return Evaluation([row for part in rows for row in part], metrics, found, threshold, examples, predictions)
+            found[name] = _count(results, threshold)
+            invented |= _outcomes(name, rows, results, samples, threshold, appear)
+    flat = [row for part in rows for row in part]
+    return Evaluation(flat, metrics, found, threshold, examples, predictions, appear, invented)
 
 
-def _picture(images: Tensor) -> np.ndarray:
-    """(H, W, 3) uint8 of the first image or view."""
-    return (images.flatten(0, -4)[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+def _shown(sample: AttackSample, patch: Tensor | PatchSet | None, config: AttackConfig) -> Tensor:
+    """The images of one sample with a patch on them, in the 8 bits that a camera would store."""
+    images = as_images([sample])
+    if patch is not None:
+        images = attacked_images(images, [sample], patch, config)
+    return (images.clamp(0, 1) * 255).round() / 255
+
+
+def _count(results: Sequence[Any], threshold: float) -> int | None:
+    """Detections of at least ``threshold``; None where a result has no scores."""
+    scores = [getattr(result, "scores", None) for result in results]
+    if any(part is None for part in scores):
+        return None
+    return sum(int((np.asarray(part) >= threshold).sum()) for part in scores)
+
+
+def _outcomes(
+    name: str, rows: list[list[dict[str, Any]]], results: Sequence[Any], samples: Sequence[AttackSample],
+    threshold: float, appear: bool,
+) -> dict[str, float]:  # fmt: skip
+    """Note what became of every true box; returns the detections of nothing a picture, empty where none are boxes."""
+    if not all(isinstance(part, Boxes2D) for pair in zip(results, samples) for part in (pair[0], pair[1].truth)):
+        return {}
+    invented = 0
+    for members, result, sample in zip(rows, results, samples):
+        outcome = box_outcome(result, sample.truth, threshold)
+        invented += outcome.invented
+        for row in () if appear else members:
+            row[f"outcome_{name}"] = outcome.of_truth[row["instance"]]
+    return {name: invented / len(samples)}
+
+
+def _picture(images: Tensor, sample: AttackSample) -> np.ndarray:
+    """(H, W, 3) uint8 of the image, of several views that of the first surface."""
+    view = sample.surfaces[0].view if images.ndim == 5 and sample.surfaces else 0
+    return (images.flatten(0, -4)[view].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
 
 
 def _fill(rows: list[dict[str, Any]], name: str, scores: np.ndarray, details: Sequence[Mapping[str, float]]) -> None:
@@ -113,10 +158,15 @@ def _fill(rows: list[dict[str, Any]], name: str, scores: np.ndarray, details: Se
             row.update({f"{key}_{name}": float(value) for key, value in details[row["instance"]].items()})
 
 
-def _rows(sample: AttackSample, count: int) -> list[dict[str, Any]]:
-    """A row for each instance that carries a patch; a surface without instance (road, board) concerns all of them."""
+def _rows(sample: AttackSample, count: int, appear: bool) -> list[dict[str, Any]]:
+    """A row for each instance that carries a patch; a surface without instance (road, board) concerns all of them.
+
+    Of the goal ``appear`` a row for each surface.
+    """
     owned = [(surface.instance, surface) for surface in sample.surfaces if surface.instance is not None]
-    if not owned and sample.surfaces:
+    if appear:
+        owned = list(enumerate(sample.surfaces))
+    elif not owned and sample.surfaces:
         owned = [(index, sample.surfaces[0]) for index in range(count)]
     rows: dict[int, dict[str, Any]] = {}
     for instance, surface in owned:
@@ -137,33 +187,52 @@ def summary(evaluation: Evaluation, seed: int = 0) -> dict[str, Any]:
     """Rates of every condition, recomputed from the rows, with intervals and breakdowns."""
     rows, limit = evaluation.rows, evaluation.threshold
     conditions = [name for name in evaluation.metrics if name != "clean"]
-    clean = np.array([row["score_clean"] >= limit and row["score_clean"] > 0 for row in rows], bool)
+    appear = evaluation.appear
+    seen = {name: _detected(rows, name, limit) for name in evaluation.metrics}
+    clean = ~seen["clean"] if appear else seen["clean"]
     out: dict[str, Any] = {
+        "success": "appears" if appear else "lost",
         "instances": len(rows),
-        "detected_clean": int(clean.sum()),
+        "detected_clean": int(seen["clean"].sum()),
         "valid": bool(clean.sum() >= ENOUGH),
-        "fnr_clean": _plain(Rate.of(int((~clean).sum()), len(rows))),
+        "fnr_clean": _plain(Rate.of(int((~seen["clean"]).sum()), len(rows))),
         "conditions": {},
+        "boxes": {name: _boxes(rows, name, evaluation) for name in evaluation.invented},
     }
     for name in conditions:
-        lost = clean & np.array([row[f"score_{name}"] < limit for row in rows], bool)
+        lost = clean & (seen[name] if appear else ~seen[name])
         interval = bootstrap_interval(lost, clean.astype(float), [row["scene"] for row in rows], seed)
         out["conditions"][name] = {
             "asr": _plain(Rate.of(int(lost.sum()), int(clean.sum()))),
             "asr_by_scene": _numbers(interval),
-            "fnr": _plain(Rate.of(int(sum(row[f"score_{name}"] < limit for row in rows)), len(rows))),
+            "fnr": _plain(Rate.of(int((~seen[name]).sum()), len(rows))),
             "detections": evaluation.found[name],
             "metric": evaluation.metrics[name],
             "details": mean_details(rows, name, seed),
             "over_time": sequence_summary(rows, name, limit),
-            "by": {key: _breakdown(rows, clean, lost, key) for key in BREAKDOWNS if rows and key in rows[0]},
+            "by": {
+                key: _breakdown(rows, clean, lost, key)
+                for key in BREAKDOWNS
+                if rows and all(key in row for row in rows)
+            },
         }
     out["metric_clean"], out["detections_clean"] = evaluation.metrics["clean"], evaluation.found["clean"]
-    out["details_clean"], out["over_time_clean"] = (
-        mean_details(rows, "clean", seed),
-        sequence_summary(rows, "clean", limit),
-    )
+    out["details_clean"] = mean_details(rows, "clean", seed)
+    out["over_time_clean"] = sequence_summary(rows, "clean", limit)
     return out
+
+
+def _detected(rows: Sequence[Mapping[str, Any]], name: str, limit: float) -> np.ndarray:
+    """(N,) whether each row is detected in a condition; a score of 0, or NaN, never is one."""
+    scores = np.array([row[f"score_{name}"] for row in rows], np.float64)
+    return (scores >= limit) & (scores > 0)
+
+
+def _boxes(rows: Sequence[Mapping[str, Any]], name: str, evaluation: Evaluation) -> dict[str, Any]:
+    """What became of the true boxes in a condition: a rate of each outcome, and detections of nothing a picture."""
+    words = [row[f"outcome_{name}"] for row in rows if f"outcome_{name}" in row]
+    rates = {word: _plain(Rate.of(words.count(word), len(words))) for word in OUTCOMES} if words else {}
+    return {**rates, "invented_a_picture": evaluation.invented[name]}
 
 
 def _plain(rate: Rate) -> dict[str, Any]:
@@ -178,15 +247,15 @@ def _numbers(values: Sequence[float]) -> list[float | None]:
 def _breakdown(rows: list[dict[str, Any]], clean: np.ndarray, lost: np.ndarray, key: str) -> dict[str, Any]:
     """ASR by class, or by thirds of a measured quantity."""
     values = [row[key] for row in rows]
-    if not values:
-        return {}
     if key == "label":
         groups = {str(name): np.array([value == name for value in values]) for name in sorted(set(values))}
     else:
         numbers = np.array(values, np.float64)
+        if not np.isfinite(numbers).all():
+            return {}
         edges = np.unique(np.quantile(numbers, [0, 1 / 3, 2 / 3, 1]))
         groups = {}
-        for low, high in pairwise(edges):
+        for low, high in pairwise(edges) if len(edges) > 1 else [(edges[0], edges[0])]:
             last = high == edges[-1]
             groups[f"{low:.3g} to {high:.3g}"] = (numbers >= low) & ((numbers <= high) if last else (numbers < high))
     return {name: _plain(Rate.of(int((lost & g).sum()), int((clean & g).sum()))) for name, g in groups.items()}

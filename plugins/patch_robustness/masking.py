@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from perception.attack import ATTACK_TARGETS, AttackSample, AttackTarget, instance_details
+from perception.attack import ATTACK_TARGETS, AttackSample, AttackTarget, instance_details, surface_scores
 from perception.errors import PerceptionError
 from perception.structures import Boxes2D
 
@@ -184,6 +184,10 @@ class MaskedTarget:
         """As the victim's."""
         scores: np.ndarray = self.target.instance_scores(prediction, sample)
         return scores
+
+    def surface_scores(self, prediction: Any, sample: AttackSample) -> np.ndarray:
+        """As the victim's."""
+        return surface_scores(self.target, prediction, sample)
 
     def instance_details(self, prediction: Any, sample: AttackSample) -> list[Any]:
         """As the victim's."""

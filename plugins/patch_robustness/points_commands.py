@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.config import Config
 
 from perception.attack import ATTACK_TARGETS
@@ -17,10 +16,11 @@ from perception.attack_points import PointAttackTarget, PointSample
 from perception.errors import InputError, PerceptionError
 from perception.registry import DATASETS
 from perception.sinks.storage import write_file
-from perception.version import __version__
 
 from .evaluate import CONTROLS, Evaluation
 from .points import CraftedPoints, Placement, PointAttackConfig, attacked_sample, control_placement, craft_points
+from .provenance import plain, provenance
+from .settings import read_settings
 from .victim import unchanged
 
 __all__ = ["craft_placements", "evaluate_placements", "evaluate_points", "is_point_attack", "load_placement"]
@@ -52,8 +52,10 @@ def evaluate_points(
         control_seed: Of the random placement.
 
     Raises:
-        PerceptionError: A reserved name, or the victim was changed.
+        PerceptionError: No sample, a reserved name, or the victim was changed.
     """
+    if not samples:
+        raise PerceptionError("evaluation: expected at least one sample, found none")
     if reserved := {"clean", *CONTROLS} & set(placements):
         raise PerceptionError(f"evaluation: the names {', '.join(sorted(reserved))} are reserved for controls")
     controls = {name: control_placement(name, samples, config, control_seed) for name in CONTROLS}
@@ -72,7 +74,7 @@ def evaluate_points(
                 row[f"score_{name}"] = score
             metrics[name] = target.task_metric(results, shown)
             examples[name] = target.picture(shown[0], results[0])
-    found = dict.fromkeys(conditions, 0)
+    found: dict[str, int | None] = dict.fromkeys(conditions)
     return Evaluation(rows, metrics, found, threshold, examples, dict.fromkeys(conditions))
 
 
@@ -94,8 +96,6 @@ def save_placement(folder: Path, crafted: CraftedPoints, config: PointAttackConf
     folder.mkdir(parents=True, exist_ok=True)
     header = {
         "schema": SCHEMA,
-        "version": __version__,
-        "torch": torch.__version__,
         "attack": dataclasses.asdict(config),
         "placement": {key: np.round(value, 4).tolist() for key, value in crafted.placement.items()},
         "seconds": round(crafted.seconds, 3),
@@ -137,10 +137,10 @@ def craft_placements(config: Config, root: Path, seeds: Sequence[int]) -> None:
     stem = Path(str(config.filename)).stem
     target, samples = _built(config, "craft_data")
     for seed in seeds:
-        attack = PointAttackConfig(**{**config.attack.to_dict(), "seed": int(seed)})
+        attack = read_settings(PointAttackConfig, {**config.attack.to_dict(), "seed": int(seed)}, "the attack")
         crafted = craft_points(target, samples, attack)
-        data = json.loads(json.dumps(config.craft_data.to_dict(), default=str))
-        about = {"config": stem, "data": data, "threat_model": _describe(attack)}
+        data = plain(config.craft_data.to_dict())
+        about = {"config": stem, "data": data, "threat_model": _describe(attack), **provenance(config, target)}
         folder = save_placement(root / f"seed_{seed}", crafted, attack, about)
         ends = f"{crafted.losses[0]:.4g} -> {crafted.losses[-1]:.4g}"
         print(f"{folder}: loss {ends} in {crafted.seconds:.1f} s, {crafted.queries} queries", flush=True)
@@ -157,7 +157,7 @@ def evaluate_placements(config: Config, folders: Sequence[Path]) -> tuple[Evalua
     if len({json.dumps({**dataclasses.asdict(c), "seed": 0}, sort_keys=True) for _, c, _ in loaded}) != 1:
         raise PerceptionError("attack eval: the placements were made with different attacks; evaluate them one by one")
     attack = loaded[0][1]
-    data = json.loads(json.dumps(config.eval_data.to_dict(), default=str))
+    data = plain(config.eval_data.to_dict())
     if attack.scope == "universal" and any(header.get("data") == data for _, _, header in loaded):
         raise PerceptionError("attack eval: eval_data is the data the placements were made on; use held-out data")
     target, samples = _built(config, "eval_data")
@@ -169,5 +169,6 @@ def evaluate_placements(config: Config, folders: Sequence[Path]) -> tuple[Evalua
         "data": data,
         "samples": len(samples),
         "occlusion": "ray-cast" if attack.kind == "board" else "added returns hide nothing",
+        **provenance(config, target),
     }
     return found, about

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from perception.errors import InputError
+from perception.errors import InputError, PerceptionError
 
 from .lighting import METHODS, Lighting, identity_lighting
 from .signs import BACKGROUND, SIGN_CLASSES, sign_class
@@ -85,7 +85,7 @@ def read_table(path: str | Path) -> list[SignRow]:
 def _row(path: str | Path, number: int, entry: dict[str, Any]) -> SignRow:
     label = str(entry["final_shape"])
     where = f"line {number}"
-    points = np.asarray(_literal(path, where, "tgt_points", entry["tgt_points"]), np.float32)
+    points = _numbers(path, where, "tgt_points", entry["tgt_points"])
     if label != BACKGROUND and label not in {found.name for found in SIGN_CLASSES}:
         raise InputError(path, where, "a sign class", repr(label))
     if points.ndim != 2 or points.shape[0] < 3 or points.shape[1] != 2 or not np.isfinite(points).all():
@@ -102,12 +102,27 @@ def _lights(path: str | Path, where: str, entry: dict[str, Any]) -> dict[str, Li
             continue
         method = name.removesuffix(_SUFFIX)
         if method in METHODS:
-            values = torch.as_tensor(np.asarray(_literal(path, where, name, text), np.float32))
-            lights[method] = Lighting(method, values.reshape(1, -1) if values.ndim == 1 else values)
+            values = torch.as_tensor(_numbers(path, where, name, text))
+            lights[method] = _light(path, where, method, values.reshape(1, -1) if values.ndim == 1 else values)
     if "percentile" not in lights and entry.get("alpha") and entry.get("beta"):
-        gain, offset = (float(_literal(path, where, name, entry[name])) for name in ("alpha", "beta"))
-        lights["percentile"] = Lighting("percentile", torch.tensor([[gain, offset]]))
+        both = [_numbers(path, where, name, entry[name]).reshape(-1)[:1] for name in ("alpha", "beta")]
+        lights["percentile"] = _light(path, where, "percentile", torch.as_tensor(np.concatenate(both)[None]))
     return lights
+
+
+def _light(path: str | Path, where: str, method: str, values: torch.Tensor) -> Lighting:
+    try:
+        return Lighting(method, values)
+    except PerceptionError as error:
+        raise InputError(path, where, f"coefficients of {method}", str(error)) from error
+
+
+def _numbers(path: str | Path, where: str, column: str, text: str) -> np.ndarray:
+    """The float32 array that a cell spells out."""
+    try:
+        return np.asarray(_literal(path, where, column, text), np.float32)
+    except (ValueError, TypeError) as error:
+        raise InputError(path, where, f"numbers in {column}", repr(text)[:60]) from error
 
 
 def _literal(path: str | Path, where: str, column: str, text: str) -> Any:

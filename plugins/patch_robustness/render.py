@@ -117,7 +117,7 @@ def render(
         interp: ``nearest``, ``bilinear`` or ``bicubic``.
         geometry: ``perspective``, ``affine`` or ``translate_scale``.
         premultiplied: Composite with correct borders; False as REAP does (slightly dark rim).
-        augment: Moves the RGBA canvases on their surfaces, see ``augment.py``.
+        augment: Moves the RGBA canvases on their surfaces, see ``eot.EOT``.
         out: Buffer for the result, ``images`` itself to work in place; None makes one copy.
 
     Returns:

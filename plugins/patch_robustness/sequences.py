@@ -91,14 +91,15 @@ def mean_details(rows: Sequence[Mapping[str, Any]], condition: str, seed: int = 
     Samples count once, however many instances share the number of their picture.
     """
     ending = f"_{condition}"
-    names = [name[: -len(ending)] for name in (rows[0] if rows else ()) if name.endswith(ending)]
+    columns = dict.fromkeys(name for row in rows for name in row if name.endswith(ending))
+    names = [name.removesuffix(ending) for name in columns]
     out = {}
     for name in names:
-        if name == "score":
+        if name in ("score", "outcome"):
             continue
         values: dict[tuple[Any, float], Any] = {}
         for row in rows:
-            number = float(row[name + ending])
+            number = float(row.get(name + ending, np.nan))
             if np.isfinite(number):
                 values[row["sample"], number] = row["scene"]
         if values:

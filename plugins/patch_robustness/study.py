@@ -17,10 +17,11 @@ from perception.errors import PerceptionError
 from perception.registry import DATASETS
 from perception.sinks.storage import write_file
 
-from .attacks import AttackConfig, craft, describe
+from .attacks import AttackConfig, craft
 from .bundle import Bundle, load_bundle, save_bundle
 from .evaluate import evaluate
 from .report import write_report
+from .threat_model import describe
 from .victim import fingerprint
 
 __all__ = ["run_study", "study_command", "study_rows"]
@@ -104,7 +105,7 @@ def _patches(config: Any, target: AttackTarget, data: Any, folder: Path) -> list
         samples = samples or _samples(data)
         crafted = craft(target, samples, attack)
         plain = json.loads(json.dumps(dict(data), default=str))
-        about = {"data": plain, "threat_model": describe(attack, target), "victim_sha256": victim}
+        about = {"data": plain, "threat_model": describe(attack, target, samples), "victim_sha256": victim}
         save_bundle(path, crafted, attack, about)
         print(f"{path}: {crafted.losses[0]:.3f} -> {crafted.losses[-1]:.3f}, {crafted.seconds:.0f} s", flush=True)
         bundles.append(load_bundle(path))

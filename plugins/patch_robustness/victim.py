@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from perception.attack import ATTACK_TARGETS, AttackSample
 from perception.errors import InputError, PerceptionError
+from perception.metrics.box_match import box_ious, matched_scores
 from perception.structures import Boxes2D
 
 __all__ = ["CallableTarget", "OnnxTarget", "fingerprint", "unchanged"]
@@ -92,6 +93,9 @@ class CallableTarget:
         module: The network, so that it can be checked for changes.
         goals: What it supports.
         iou: A detection is right from this IoU on.
+
+    Raises:
+        PerceptionError: Goals other than ``hide`` without a loss: what is detected says nothing about them.
     """
 
     def __init__(
@@ -103,6 +107,8 @@ class CallableTarget:
         iou: float = 0.5,
     ) -> None:
         self.detect: Callable[[np.ndarray], Boxes2D] = named(detect)
+        if loss is None and tuple(goals) != ("hide",):
+            raise PerceptionError(f"victim: goals {', '.join(goals)}: without a loss only 'hide' can be attacked")
         self.own_loss, self.module, self.goals, self.iou = loss, module, tuple(goals), iou
         self.differentiable = loss is not None
 
@@ -114,24 +120,29 @@ class CallableTarget:
         return torch.tensor([float(self.instance_scores(p, s).sum()) for p, s in zip(found, samples)])
 
     def predict(self, images: Tensor, samples: Sequence[AttackSample]) -> list[Boxes2D]:
-        """Call ``detect`` on each image, rounded to 8 bits."""
-        arrays = (images.detach().clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-        return [self.detect(np.ascontiguousarray(array)) for array in arrays]
+        """Call ``detect`` on each image, rounded to 8 bits.
+
+        Raises:
+            PerceptionError: It gives something else than ``Boxes2D``.
+        """
+        arrays = (images.detach().clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        found = [self.detect(np.ascontiguousarray(array)) for array in arrays]
+        for result in found:
+            if not isinstance(result, Boxes2D):
+                raise PerceptionError(f"victim: expected Boxes2D from its function, found {type(result).__name__}")
+        return found
 
     def instance_scores(self, prediction: Boxes2D, sample: AttackSample) -> np.ndarray:
         """(G,) best score of a same-class detection at ``iou`` for each true box, each detection used once."""
-        truth: Boxes2D = sample.truth
-        scores, taken = np.zeros(len(truth)), np.zeros(len(truth), bool)
-        for k in np.argsort(-prediction.scores, kind="stable"):
-            low = np.maximum(prediction.boxes[k, :2], truth.boxes[:, :2])
-            high = np.minimum(prediction.boxes[k, 2:], truth.boxes[:, 2:])
-            common = np.clip(high - low, 0, None).prod(1)
-            own = (prediction.boxes[k, 2:] - prediction.boxes[k, :2]).prod()
-            overlap = common / np.maximum((truth.boxes[:, 2:] - truth.boxes[:, :2]).prod(1) + own - common, 1e-9)
-            overlap[taken | (truth.labels != prediction.labels[k])] = 0
-            if len(overlap) and overlap.max() >= self.iou:
-                best = int(overlap.argmax())
-                scores[best], taken[best] = prediction.scores[k], True
+        return matched_scores(prediction, sample.truth, self.iou)
+
+    def surface_scores(self, prediction: Boxes2D, sample: AttackSample) -> np.ndarray:
+        """(S,) best score of a detection on the box around each surface that is on no true box, 0 for none."""
+        quads = [torch.cat([surface.quad.amin(0), surface.quad.amax(0)]).tolist() for surface in sample.surfaces]
+        good = box_ious(prediction.boxes, np.array(quads, np.float32)) >= self.iou
+        known: np.ndarray = np.any(box_ious(prediction.boxes, sample.truth.boxes) >= self.iou, axis=1)
+        good &= ~known[:, None]
+        scores: np.ndarray = np.where(good, prediction.scores[:, None], 0.0).max(0, initial=0.0)
         return scores
 
     def task_metric(self, predictions: Sequence[Any], samples: Sequence[AttackSample]) -> dict[str, float]:
@@ -145,14 +156,14 @@ class OnnxTarget(CallableTarget):
     """An ONNX file as a black box.
 
     Args:
-        path: The file; one input (1, 3, H, W) float32.
+        path: The file; one input (1, 3, H, W) float32. Images must have its H and W where those are fixed.
         decode: (list of output arrays, (width, height) of the image) -> ``Boxes2D``; or its name,
             ``package.module:function``.
         scale: Images in [0, 1] are multiplied by this.
 
     Raises:
         PerceptionError: onnxruntime is missing (extra ``export``).
-        InputError: The file cannot be read.
+        InputError: The file cannot be read, or has other inputs.
     """
 
     def __init__(
@@ -170,10 +181,27 @@ class OnnxTarget(CallableTarget):
             session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         except Exception as error:
             raise InputError(path, "", "an ONNX model", f"{type(error).__name__}: {error}") from error
-        name = session.get_inputs()[0].name
+        name, shape = _image_input(path, session.get_inputs())
 
         def detect(image: np.ndarray) -> Boxes2D:
             batch = image.transpose(2, 0, 1)[None].astype(np.float32) / 255 * scale
+            if any(isinstance(want, int) and want != got for want, got in zip(shape, batch.shape)):
+                raise PerceptionError(f"{path}: expected an image {list(shape)}, found {list(batch.shape)}")
             return read(session.run(None, {name: batch}), (image.shape[1], image.shape[0]))
 
         super().__init__(detect)
+
+
+def _image_input(path: str | Path, inputs: Sequence[Any]) -> tuple[str, tuple[Any, ...]]:
+    """Name and shape of the only input of a network; free sizes are names or None.
+
+    Raises:
+        InputError: Not one float32 input (1, 3, H, W).
+    """
+    found = "; ".join(f"{entry.name} {entry.type} {entry.shape}" for entry in inputs)
+    if len(inputs) != 1 or inputs[0].type != "tensor(float)" or len(inputs[0].shape) != 4:
+        raise InputError(path, "inputs", "one of float32 (1, 3, H, W)", found or "none")
+    batch, channels = inputs[0].shape[:2]
+    if (isinstance(batch, int) and batch != 1) or (isinstance(channels, int) and channels != 3):
+        raise InputError(path, "inputs", "one of float32 (1, 3, H, W)", found)
+    return inputs[0].name, tuple(inputs[0].shape)

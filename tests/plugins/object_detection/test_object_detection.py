@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from perception.plugins.object_detection.dataset import CocoBoxes, read_coco
 from perception.plugins.object_detection.letterbox import letterbox, letterbox_tensor, to_image
 from perception.plugins.object_detection.mmdet_config import from_mmdet
 from perception.plugins.object_detection.stage import ObjectDetectionStage
+from perception.plugins.patch_robustness.victim import unchanged
 from perception.structures import Boxes2D
 
 SMALL = {
@@ -212,3 +215,20 @@ def test_scores_before_suppression_have_a_gradient_and_leave_the_detector_alone(
     assert many > len(before)
     with pytest.raises(PerceptionError, match="floor"):
         ObjectDetectionTarget(target.model, loss="score", floor=0.0)
+
+
+def test_what_appears_is_looked_for_on_its_surface(target):
+    surfaces = [SimpleNamespace(quad=torch.tensor([[x, 10.0], [x + 20, 10.0], [x + 20, 30.0]])) for x in (0.0, 60.0)]
+    sample = replace(_sample(), surfaces=tuple(surfaces))
+    boxes = [[0, 10, 20, 29], [1, 10, 20, 30], [60, 10, 80, 30]]
+    found = Boxes2D("front", (96, 64), boxes, [0.5, 0.6, 0.9], [1, 1, 0], ("a", "b"))
+    assert target.surface_scores(found, sample).tolist() == pytest.approx([0.6, 0])  # "b" is wanted
+    none = Boxes2D("front", (96, 64), np.zeros((0, 4)), [], [], ("a", "b"))
+    assert target.surface_scores(none, sample).tolist() == [0, 0]
+
+
+def test_images_that_are_not_finite_give_such_a_loss(target):
+    sample = _sample()
+    images = torch.full((1, 3, 64, 96), torch.nan)
+    with unchanged(target):
+        assert bool(target.loss(images, [sample], "hide").isnan().all())

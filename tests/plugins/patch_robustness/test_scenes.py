@@ -61,6 +61,9 @@ def test_older_tables_and_wrong_ones(tmp_path: Path):
         ('x.jpg,7,blob,"[[0,0],[9,0],[4,8]]",,', "line 2.*sign class"),
         ("x.jpg,7,octagon,__import__('os'),,", "line 2.*numbers in tgt_points"),
         ('x.jpg,7,octagon,"[[0,0]]",,', "line 2.*three or four"),
+        ('x.jpg,7,octagon,"[[0,0],[9],[4,8]]",,', "line 2.*numbers in tgt_points"),
+        ('x.jpg,7,octagon,"[[0,0],[9,0],[9,9],[0,9]]",1e999,0.1', "line 2.*coefficients of percentile"),
+        ("x.jpg,7,octagon,\"[[0,0],[9,0],[9,9],[0,9]]\",'a',0.1", "line 2.*numbers in alpha"),
     ):
         path.write_text(head + line + "\n")
         with pytest.raises(InputError, match=words):
