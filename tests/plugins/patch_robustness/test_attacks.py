@@ -143,7 +143,7 @@ def test_a_bundle_evaluates_to_the_same_digits(tmp_path: Path):
     assert contents[0] == contents[1]
     assert (tmp_path / "a/report.json").read_bytes() == (tmp_path / "b/report.json").read_bytes()
     page = (tmp_path / "a/report.html").read_text()
-    assert "http" not in page.replace("<!doctype html>", "") and page.count("data:image/png;base64,") == 4
+    assert "http" not in page.replace("<!doctype html>", "") and page.count("data:image/jpeg;base64,") == 4
     rows = list(csv.DictReader((tmp_path / "a/instances.csv").open()))
     lost = [float(row["score_patch"]) < 0.3 <= float(row["score_clean"]) for row in rows]
     assert sum(lost) / len(rows) == contents[0]["conditions"]["patch"]["asr"]["value"]

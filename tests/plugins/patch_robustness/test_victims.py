@@ -175,24 +175,35 @@ def test_onnx_without_onnxruntime_names_the_extra(monkeypatch):
         OnnxTarget("model.onnx", white_cell)
 
 
-def test_an_onnx_file_is_attacked_as_a_black_box(tmp_path: Path):
+class Cells(torch.nn.Module):
+    """Brightness of a grid of cells of 8 pixels."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.avg_pool2d(images.mean(1, keepdim=True), 8)
+
+
+def exported(path: Path, *shape: int, free: bool = False) -> Path:
+    """The network above as an ONNX file for inputs of a shape; ``free``: for pictures of any size."""
     reason = "the extra 'export' is not installed"
-    onnx, _ = pytest.importorskip("onnx", reason=reason), pytest.importorskip("onnxruntime", reason=reason)
-    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
-    nodes = [
-        helper.make_node("ReduceMean", ["image"], ["grey"], axes=[1], keepdims=1),
-        helper.make_node("AveragePool", ["grey"], ["cells"], kernel_shape=[8, 8], strides=[8, 8]),
-    ]
-    ends = [
-        helper.make_tensor_value_info(name, kind, shape)
-        for name, shape in (("image", (1, 3, 32, 32)), ("cells", (1, 1, 4, 4)))
-    ]
-    model = helper.make_model(
-        helper.make_graph(nodes, "g", ends[:1], ends[1:]), opset_imports=[helper.make_opsetid("", 13)]
-    )
-    model.ir_version = 8
-    path = tmp_path / "model.onnx"
-    path.write_bytes(model.SerializeToString())
+    pytest.importorskip("onnx", reason=reason), pytest.importorskip("onnxruntime", reason=reason)
+    axes = {"image": {2: "height", 3: "width"}} if free else None
+    torch.onnx.export(Cells(), (torch.zeros(shape),), str(path), input_names=["image"], dynamic_axes=axes, dynamo=False)
+    return path
+
+
+def test_onnx_files_take_pictures_of_their_size_only(tmp_path: Path):
+    fixed = OnnxTarget(exported(tmp_path / "fixed.onnx", 1, 3, 32, 32), white_cell)
+    any_size = OnnxTarget(exported(tmp_path / "free.onnx", 1, 3, 32, 32, free=True), white_cell)
+    image = np.full((40, 32, 3), 255, np.uint8)
+    assert len(fixed.detect(image[:32])) == 16 and len(any_size.detect(image)) == 20
+    with pytest.raises(PerceptionError, match=r"expected an image \[1, 3, 32, 32\], found \[1, 3, 40, 32\]"):
+        fixed.detect(image)
+    with pytest.raises(InputError, match=r"inputs.*one of float32 \(1, 3, H, W\).*\[2, 3, 32, 32\]"):
+        OnnxTarget(exported(tmp_path / "two.onnx", 2, 3, 32, 32), white_cell)
+
+
+def test_an_onnx_file_is_attacked_as_a_black_box(tmp_path: Path):
+    path = exported(tmp_path / "model.onnx", 1, 3, 32, 32)
     target = OnnxTarget(path, white_cell)
     image = np.zeros((32, 32, 3), np.uint8)
     image[8:16, 8:16] = 255
