@@ -44,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     place.add_argument("--camera", default="all", help="one camera (default: all)")
     place.add_argument("--patch", type=Path, help="folder that craft made (default: a grey patch)")
     place.add_argument("--frames", type=int, metavar="N", help="first frames only (default: all)")
+    place.add_argument(
+        "--occlusion", default="lidar", metavar="lidar|none|FOLDER", help="what hides it; FOLDER/<camera>/<frame>.png"
+    )
     place.add_argument("--out", type=Path, default=Path("out/place"))
     report = commands.add_parser("report", help="one line for each report")
     report.add_argument("folders", type=Path, nargs="+")
@@ -68,7 +71,10 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "place":
         size = _metres(args.size)
         spot = (args.ahead, args.lateral)
-        return commands.place_patch(args.drive, spot, size, args.on, args.camera, args.patch, args.frames, args.out)
+        from perception.plugins.patch_robustness.place_command import Placing, place_patch
+
+        placing = Placing(spot, size, args.on, args.camera, args.patch, args.frames, args.occlusion)
+        return place_patch(args.drive, placing, args.out)
     return commands.list_reports(args.folders)
 
 

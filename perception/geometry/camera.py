@@ -76,11 +76,12 @@ class Camera:
         """(width, height) in pixels."""
         return self.width, self.height
 
-    def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def project(self, points: np.ndarray, *, anywhere: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Project points in the camera frame.
 
         Args:
             points: (N, 3) metres, camera frame (x right, y down, z forward).
+            anywhere: Points beyond the border of the image are valid too: corners of what lies partly in it.
 
         Returns:
             ``uv`` (N, 2) float64 pixels, NaN behind the camera, and ``valid`` (N,) bool: in front of the camera, within
@@ -95,13 +96,13 @@ class Camera:
         uv = self._pixels(distort(xy, self.lens, self.distortion))
         with np.errstate(invalid="ignore"):
             inside = (uv > -0.5).all(1) & (uv[:, 0] < self.width - 0.5) & (uv[:, 1] < self.height - 0.5)
-        return uv, front & inside_lens & inside
+        return uv, front & inside_lens & (inside | anywhere)
 
-    def project_ego(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def project_ego(self, points: np.ndarray, *, anywhere: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Project (N, 3) points of the ego frame; returns as :meth:`project`."""
         points = np.asarray(points, dtype=np.float64).reshape(-1, 3)
         camera_from_ego = np.linalg.inv(self._extrinsics())
-        return self.project(points @ camera_from_ego[:3, :3].T + camera_from_ego[:3, 3])
+        return self.project(points @ camera_from_ego[:3, :3].T + camera_from_ego[:3, 3], anywhere=anywhere)
 
     def unproject(self, uv: np.ndarray) -> np.ndarray:
         """Rays through pixels: (N, 2) pixels -> (N, 3) directions with z = 1, camera frame."""

@@ -5,24 +5,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-import torch
 from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
-from torch import Tensor
 
 from perception.attack import ATTACK_TARGETS, AttackSample, AttackTarget
 from perception.engine.config import load_config, parse_options
 from perception.errors import InputError, PerceptionError
 from perception.registry import DATASETS
-from perception.structures import Frame
 
 from . import crowd_scenes, defences, drive_scenes, masking, scenes, victim  # noqa: F401 - registers
 from .assess import assess, is_defended
@@ -30,16 +23,13 @@ from .attacks import AttackConfig, craft
 from .bundle import load_bundle, save_bundle
 from .comparisons import corruption_table, transfer_table
 from .evaluate import CONTROLS, ENOUGH, Evaluation, evaluate
-from .placement import board_corners, preview, road_corners
 from .points_commands import craft_placements, evaluate_placements, is_point_attack
 from .provenance import check_held_out, plain, provenance, sample_digests
-from .render import render
 from .report import write_report
 from .settings import read_settings
-from .surfaces import Surface
 from .threat_model import describe
 
-__all__ = ["craft_patches", "evaluate_patches", "list_reports", "load_attack", "place_patch", "run_attack"]
+__all__ = ["craft_patches", "evaluate_patches", "list_reports", "load_attack", "run_attack"]
 
 
 def load_attack(name: str, options: Sequence[str] | None = None) -> Config:
@@ -205,63 +195,6 @@ def _print(content: dict[str, Any]) -> None:
 
 def _metric(values: dict[str, float | None]) -> str:
     return ", ".join(f"{key} {'-' if value is None else format(value, '.3f')}" for key, value in values.items())
-
-
-def place_patch(
-    drive: str,
-    spot: tuple[float, float],
-    size_m: tuple[float, float],
-    on: str,
-    camera: str,
-    patch: Path | None,
-    frames: int | None,
-    out: Path,
-) -> int:
-    """Draw a patch that is fixed in the world into the frames of a drive; returns 0.
-
-    Pictures are ``OUT/<frame>.png``, of ``camera="all"`` ``OUT/<camera>/<frame>.png``.
-
-    Raises:
-        PerceptionError: No frame shows it.
-    """
-    from perception.sources import open_drive
-
-    corners = (road_corners if on == "road" else board_corners)(spot[0], spot[1], size_m)
-    picture = torch.full((1, 3, 64, 64), 0.5) if patch is None else load_bundle(patch).patch[:1]
-    slots = None if camera == "all" else (camera,)
-    shown: dict[str, int] = {}
-    poses: list[bool] = []
-    with open_drive(drive) as source:
-        chosen = _noted(islice(source, frames), poses)
-        for index, slot, image, surface in preview(chosen, slots, corners, size_m):
-            folder = out / slot if slots is None else out
-            folder.mkdir(parents=True, exist_ok=True)
-            array = image if surface is None else _drawn(image, picture, surface)
-            shown[slot] = shown.get(slot, 0) + (surface is not None)
-            cv2.imwrite(str(folder / f"{index:05d}.png"), np.ascontiguousarray(array[..., ::-1]))
-    count, fixed = len(poses), all(poses)
-    if not count:
-        raise InputError(drive, "", "at least one frame", "none")
-    if not any(shown.values()):
-        raise PerceptionError(f"attack place: none of {count} frames shows the patch in camera {camera!r}")
-    how = "fixed in the world" if fixed else "moves with the vehicle where the drive has no poses"
-    for slot, number in sorted(shown.items()):
-        print(f"{slot}: {number} of {count} frames show it")
-    print(f"{how}; occlusion is ignored -> {out}")
-    return 0
-
-
-def _noted(frames: Iterable[Frame], poses: list[bool]) -> Iterator[Frame]:
-    """The frames, with a note for each whether it has a pose."""
-    for frame in frames:
-        poses.append(frame.ego_pose is not None)
-        yield frame
-
-
-def _drawn(image: np.ndarray, picture: Tensor, surface: Surface) -> np.ndarray:
-    tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
-    drawn = render(tensor, picture, [replace(surface, view=0)])[0]
-    return (drawn.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
 
 
 def list_reports(folders: Sequence[Path]) -> int:

@@ -102,8 +102,8 @@ class DriveScenes:
     def _of(self, name: str, frames: Iterable[Frame]) -> list[AttackSample]:
         chosen = list(frames)
         out = []
-        for index, _, image, surface in preview(chosen, (self.camera,), self.corners, self.size_m):
-            frame = chosen[index]
+        for view in preview(chosen, (self.camera,), self.corners, self.size_m):
+            frame, surface = view.frame, view.surface
             if surface is None or surface.size_px < self.min_side or self.truth not in frame.truth:
                 continue
             meta = {
@@ -112,7 +112,7 @@ class DriveScenes:
                 "camera": frame.calibration.cameras[self.camera],
             }
             key = f"{name}@{frame.index}"
-            out.append(AttackSample(key, image, frame.truth[self.truth], name, (surface,), meta))
+            out.append(AttackSample(key, view.image, frame.truth[self.truth], name, (surface,), meta))
         return out
 
     def _distance(self, first: Frame, frame: Frame) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from perception.structures import Frame
 from .lighting import Lighting, identity_lighting
 from .surfaces import Surface
 
-__all__ = ["board_corners", "place", "preview", "road_corners"]
+__all__ = ["PlacedView", "board_corners", "moved_corners", "place", "preview", "road_corners"]
 
 
 def road_corners(ahead: float, lateral: float, size_m: tuple[float, float]) -> np.ndarray:
@@ -61,7 +62,8 @@ def place(
         view: Index of the image.
 
     Returns:
-        None where a corner is behind the camera, or the whole lies outside the picture.
+        None where a corner is behind the camera or beyond what its lens model covers, or the whole lies outside the
+        picture.
 
     Raises:
         PerceptionError: Only one of the two poses.
@@ -69,9 +71,8 @@ def place(
     if (anchor is None) != (ego_pose is None):
         raise PerceptionError("placing: expected both poses, of the moment of placing and of now, or neither")
     if anchor is not None and ego_pose is not None:
-        moved = invert_pose(np.asarray(ego_pose)) @ np.asarray(anchor)
-        corners = corners @ moved[:3, :3].T + moved[:3, 3]
-    uv, valid = camera.project_ego(corners)
+        corners = moved_corners(corners, anchor, ego_pose)
+    uv, valid = camera.project_ego(corners, anywhere=True)
     if not valid.all() or not np.isfinite(uv).all():
         return None
     low, high = uv.min(0), uv.max(0)
@@ -81,10 +82,37 @@ def place(
     return Surface(quad, "rect", size_m, lighting or identity_lighting(), view, surface_id)
 
 
+def moved_corners(corners: np.ndarray, anchor: np.ndarray, ego_pose: np.ndarray) -> np.ndarray:
+    """(4, 3) corners of the ego frame at ``anchor`` in that at ``ego_pose`` (``world_from_ego``)."""
+    moved = invert_pose(np.asarray(ego_pose)) @ np.asarray(anchor)
+    return corners @ moved[:3, :3].T + moved[:3, 3]
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedView:
+    """A placed patch in one picture of a drive.
+
+    Attributes:
+        index: Number of the frame, from 0.
+        slot: Camera.
+        image: (H, W, 3) uint8 RGB as recorded.
+        surface: The patch in it, None where it is not seen.
+        frame: The whole frame.
+        corners: (4, 3) of the patch in the ego frame of this frame.
+    """
+
+    index: int
+    slot: str
+    image: np.ndarray
+    surface: Surface | None
+    frame: Frame
+    corners: np.ndarray
+
+
 def preview(
     frames: Iterable[Frame], slots: Sequence[str] | None, corners: np.ndarray, size_m: tuple[float, float]
-) -> Iterator[tuple[int, str, np.ndarray, Surface | None]]:
-    """Index, camera, image and surface of every frame and camera, fixed in the world where poses are known.
+) -> Iterator[PlacedView]:
+    """Every frame and camera with the patch, fixed in the world where poses are known.
 
     Args:
         frames: Of a calibrated drive.
@@ -99,11 +127,12 @@ def preview(
     for index, frame in enumerate(frames):
         if index == 0:
             anchor = frame.ego_pose
-        poses = (None, None) if anchor is None or frame.ego_pose is None else (anchor, frame.ego_pose)
+        known = anchor is not None and frame.ego_pose is not None
+        here = moved_corners(corners, anchor, frame.ego_pose) if known else corners  # type: ignore[arg-type]
+        cameras = frame.calibration.cameras
         for slot in sorted(frame.images) if slots is None else slots:
-            cameras = {} if frame.calibration is None else frame.calibration.cameras
             if slot not in cameras:
                 raise PerceptionError(f"placing: frame {index} has no calibration for camera {slot!r}")
             if slot not in frame.images:
                 raise PerceptionError(f"placing: frame {index} has no image of camera {slot!r}")
-            yield index, slot, frame.images[slot], place(corners, size_m, cameras[slot], *poses)
+            yield PlacedView(index, slot, frame.images[slot], place(here, size_m, cameras[slot]), frame, here)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,10 +12,11 @@ import pytest
 from perception.errors import InputError, PerceptionError, UnknownNameError
 from perception.geometry.camera import Camera
 from perception.geometry.transforms import CAMERA_AXES_IN_EGO, make_pose
-from perception.plugins.patch_robustness import commands
 from perception.plugins.patch_robustness.desync import desynchronise
 from perception.plugins.patch_robustness.drive_scenes import DriveScenes
-from perception.plugins.patch_robustness.placement import preview, road_corners
+from perception.plugins.patch_robustness.occlusion import hidden_by_lidar
+from perception.plugins.patch_robustness.place_command import Placing, place_patch
+from perception.plugins.patch_robustness.placement import board_corners, preview, road_corners
 from perception.structures import Calibration, Frame, PointCloud
 
 K = [[100, 0, 60], [0, 100, 40], [0, 0, 1]]
@@ -38,12 +40,15 @@ def frame(index: int, x: float | None, **clouds: PointCloud) -> Frame:
 def test_every_camera_sees_the_same_patch_or_nothing():
     frames = [frame(0, 0.0), frame(1, 5.0)]
     found = list(preview(iter(frames), None, road_corners(12, 0, (2, 2)), (2, 2)))
-    assert [(index, slot, surface is not None) for index, slot, _, surface in found] == [
+    assert [(view.index, view.slot, view.surface is not None) for view in found] == [
         (0, "front", True), (0, "left", False), (1, "front", True), (1, "left", False),
     ]  # fmt: skip
-    assert found[2][3].size_px > found[0][3].size_px, "it comes nearer"
+    assert found[2].surface.size_px > found[0].surface.size_px, "it comes nearer"
+    across = list(preview(iter(frames[:1]), None, road_corners(6, 3, (4, 3)), (4, 3)))
+    assert across[0].surface is not None, "a corner beyond the border leaves the rest in the picture"
+    assert float(across[0].surface.quad[:, 0].min()) < 0 < float(across[0].surface.quad[:, 0].max())
     side = list(preview(iter(frames[:1]), None, road_corners(0, 10, (2, 2)), (2, 2)))
-    assert [surface is not None for *_, surface in side] == [False, True]
+    assert [view.surface is not None for view in side] == [False, True]
     with pytest.raises(PerceptionError, match="no calibration for camera 'rear'"):
         list(preview(iter(frames), ("rear",), road_corners(12, 0, (2, 2)), (2, 2)))
 
@@ -62,23 +67,56 @@ class Source:
 def test_placing_draws_into_all_frames_of_all_cameras(tmp_path: Path, monkeypatch, capsys):
     frames = [frame(1, 0.0), frame(2, 4.0), frame(3, 40.0)]
     monkeypatch.setattr("perception.sources.open_drive", lambda drive: Source(frames))
-    where = ((12.0, 0.0), (2.0, 2.0), "road")
-    assert commands.place_patch("d", *where, "all", None, None, tmp_path) == 0
+    where = Placing((12.0, 0.0), (2.0, 2.0))
+    assert place_patch("d", where, tmp_path) == 0
     text = capsys.readouterr().out
     assert "front: 2 of 3 frames show it" in text and "left: 0 of 3" in text and "fixed in the world" in text
     assert sorted(path.name for path in (tmp_path / "left").iterdir()) == ["00000.png", "00001.png", "00002.png"]
     first, passed = (cv2.imread(str(tmp_path / "front" / f"{k:05d}.png")) for k in (0, 2))
     assert (first != 10).any() and (passed == 30).all()
-    assert commands.place_patch("d", *where, "front", None, 2, tmp_path / "one") == 0
+    assert place_patch("d", replace(where, camera="front", frames=2), tmp_path / "one") == 0
     assert len(list((tmp_path / "one").iterdir())) == 2
     with pytest.raises(PerceptionError, match="none of 3 frames shows the patch in camera 'left'"):
-        commands.place_patch("d", *where, "left", None, None, tmp_path / "none")
+        place_patch("d", replace(where, camera="left"), tmp_path / "none")
     frames[:] = [frame(1, None)]
-    commands.place_patch("d", *where, "all", None, None, tmp_path / "still")
+    place_patch("d", where, tmp_path / "still")
     assert "moves with the vehicle" in capsys.readouterr().out
     frames.clear()
     with pytest.raises(InputError, match="at least one frame"):
-        commands.place_patch("d", *where, "all", None, None, tmp_path / "none")
+        place_patch("d", where, tmp_path / "none")
+
+
+def test_what_stands_in_front_hides_the_patch(tmp_path: Path, monkeypatch, capsys):
+    corners = board_corners(20, 0, (2, 4), below=0.5)  # seen from 1.5 m above the origin
+    across = np.stack(np.meshgrid([20.0], np.linspace(-2, 2, 81), np.linspace(0.5, 2.5, 41)), -1).reshape(-1, 3)
+    pole = np.stack(np.meshgrid([10.0], np.linspace(0.4, 0.6, 9), np.linspace(0.5, 3, 101)), -1).reshape(-1, 3)
+    behind = across + [9, 0, 0]
+    hidden = hidden_by_lidar(np.concatenate([across, pole]), corners, camera("front"))
+    rows, columns = np.nonzero(hidden)  # the pole is at y = 0.4 to 0.6 at 10 m: u = 60 - 100 * 0.05 = 54 to 56
+    assert len(rows) and columns.min() >= 53 and columns.max() <= 57 and hidden[36:42, 55].all()
+    for nothing in (np.zeros((0, 3)), across, np.concatenate([across, behind]), across * [1, 1, np.nan]):
+        assert not hidden_by_lidar(nothing, corners, camera("front")).any()
+    one = frame(1, 0.0, top=PointCloud(np.concatenate([across, pole]).astype(np.float32)))
+    monkeypatch.setattr("perception.sources.open_drive", lambda drive: Source([one]))
+    board = Placing((20.0, 0.0), (2.0, 4.0), "board", "front")
+    place_patch("d", board, tmp_path)
+    assert "occlusion from LiDAR in 1 of 1 pictures" in capsys.readouterr().out
+    drawn = cv2.imread(str(tmp_path / "00000.png"))
+    assert (drawn[36:38, 55] == 10).all() and (drawn[36:38, 60] > 100).all()
+    (tmp_path / "masks/front").mkdir(parents=True)
+    mask = np.zeros((80, 120), np.uint8)
+    mask[:, 60:] = 255
+    cv2.imwrite(str(tmp_path / "masks/front/00000.png"), mask)
+    place_patch("d", replace(board, occlusion=str(tmp_path / "masks")), tmp_path)
+    drawn = cv2.imread(str(tmp_path / "00000.png"))
+    assert (drawn[36:38, 60:] == 10).all() and (drawn[36:38, 55] > 100).all()
+    place_patch("d", replace(board, occlusion="none"), tmp_path)
+    assert "occlusion is ignored" in capsys.readouterr().out
+    cv2.imwrite(str(tmp_path / "masks/front/00000.png"), mask[:9])
+    with pytest.raises(InputError, match="a mask of 120 x 80 pixels"):
+        place_patch("d", replace(board, occlusion=str(tmp_path / "masks")), tmp_path)
+    with pytest.raises(PerceptionError, match="lidar, none or a folder"):
+        replace(board, occlusion="masks of nobody")
 
 
 def test_consecutive_samples_of_a_simulated_drive():

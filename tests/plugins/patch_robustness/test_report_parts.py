@@ -140,7 +140,7 @@ def test_faults_stand_beside_the_patch_in_the_report(tmp_path: Path):
         tmp_path, found, {"corruptions": table, "transfer": {"b": {"clean": {"metric": {"x": 1.0}}}}}
     )
     page = (tmp_path / "report.html").read_text()
-    for text in ("under faults", "<td>fog</td>", "Transfer to b", "Over time", "longest_miss"):
+    for text in ("under faults", "<td>fog</td>", "Transfer to b", "Over time", "longest miss"):
         assert text in page
     assert content["over_time_clean"]["objects"] == 3
     parquet = pytest.importorskip("pyarrow.parquet", reason="the extra 'arrow' is not installed")
