@@ -18,7 +18,7 @@ custom_imports = dict(
     allow_failed_imports=False,
 )
 
-detector = dict(type="ObjectDetectionTarget", config="object_detection/signs_tiny_sim.py", enlarge=False)
+detector = dict(type="ObjectDetectionTarget", config="object_detection/signs_tiny_sim.py", enlarge=False, loss="score")
 victims = dict(
     plain=dict(detector, weights="signs_tiny_sim.safetensors"),
     # hardened=dict(detector, weights="work_dirs/signs_hardened/weights.safetensors"),  # robustness/signs_hardened.py
@@ -26,12 +26,14 @@ victims = dict(
 attack = dict(
     goal="hide",
     method="adam",
-    steps=100,
-    step_size=0.05,
-    batch=4,
+    scope="per_class",
+    steps=60,
+    step_size=0.3,
+    batch=6,
     width=32,
-    size="1_10x10_bottom",
-    eot=dict(translation=0.03, jitter=0.1, noise=0.02),
+    size="1_10x10_middle",
+    smooth=0.0,
+    eot=dict(translation=0.02, jitter=0.05),
 )
 seeds = (0, 1, 2)
 thresholds = 0.37  # best F1 of the shipped weights on signs_val
@@ -43,12 +45,12 @@ test = dict(data_root="data/signs_test", ann_file="annotations/signs_test.json")
 size = (128, 128)
 renderings = dict(
     realistic=dict(
-        craft_data=dict(type="CroppedScenes", size=size, dataset=dict(signs, **train, limit=120)),
+        craft_data=dict(type="CroppedScenes", size=size, dataset=dict(signs, **train)),
         eval_data=dict(type="CroppedScenes", size=size, dataset=dict(signs, **test)),
     ),
     synthetic=dict(
-        craft_data=dict(type="CroppedScenes", size=size, dataset=dict(pasted, **train, count=120)),
+        craft_data=dict(type="CroppedScenes", size=size, dataset=dict(pasted, **train, count=330)),
         eval_data=dict(type="CroppedScenes", size=size, dataset=dict(pasted, **test, count=220, seed=5000)),
     ),
 )
-cross = (("synthetic", "realistic"),)
+cross = (("synthetic", "realistic"), ("realistic", "synthetic"))

@@ -137,3 +137,18 @@ def test_gradients_of_three_overlapping_pictures_equal_those_of_the_definition(m
         found.append([out.detach(), *torch.autograd.grad(out.sum(), [free, below])])
     for one, two in zip(*found):
         assert torch.allclose(one, two, atol=2e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic"])
+def test_a_cuda_device_gives_what_the_cpu_gives(mode):
+    images, canvases, matrices, owners, upstream = _scene()
+    found = []
+    for device in ("cpu", "cuda"):
+        free, below = canvases.to(device).requires_grad_(), images.to(device).requires_grad_()
+        out = paste(below, free, matrices.to(device), owners.to(device), mode)
+        found.append(
+            [part.cpu() for part in (out.detach(), *torch.autograd.grad(out, [free, below], upstream.to(device)))]
+        )
+    for one, two in zip(*found):
+        assert torch.allclose(one, two, atol=1e-4)

@@ -1,8 +1,8 @@
 """Pasting flat pictures into images: projective warp, sum of overlaps, composite; differentiable, only where they land.
 
 A picture is an RGBA canvas that was multiplied by its alpha already. The definition warps every canvas over the whole
-image; the kernel for the CPU visits only the pixels a picture can reach, so its cost does not grow with the image.
-On other devices the definition is used.
+image; the kernels for the CPU and for CUDA visit only the pixels a picture can reach, so their cost does not grow with
+the image. On other devices the definition is used.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from perception.ops.forms import form_for
 from perception.ops.paste import cpu, reference
+from perception.ops.paste.device import PasteOnDevice
 from perception.ops.paste.windows import MODES, windows
 
 __all__ = ["Interpolation", "paste", "warp"]
@@ -54,8 +55,10 @@ def paste(
             without inverse.
     """
     _check(images, canvases, matrices, owners, mode, out)
-    if form_for(images.device) == "cpu" and images.dtype == canvases.dtype == torch.float32:
-        return _Paste.apply(images, canvases, matrices, owners, mode, premultiplied, out)
+    form = form_for(images.device)
+    if form != "reference" and images.dtype == canvases.dtype == torch.float32:
+        kernel = _Paste if form == "cpu" else PasteOnDevice
+        return kernel.apply(images, canvases, matrices, owners, mode, premultiplied, out)
     result = reference.paste(images, canvases, matrices, owners, mode, premultiplied)
     return result if out is None else out.copy_(result)
 
