@@ -19,7 +19,7 @@ test_pipeline = [
     dict(type="PackCrowd"),
 ]
 train_pipeline = [
-    dict(type="CrowdCrop", size=(192, 192), scale=(0.5, 1.5), log=True, crowded=0.5),
+    dict(type="CrowdCrop", size=(192, 192), scale=(0.65, 1.6), log=True, crowded=0.5),
     dict(
         type="CrowdAppearance", gamma=(0.6, 1.6), gamma_probability=0.5, gray=0.15, blur=0.25, noise=0.25, jpeg=0.3,
         color=0.7,
