@@ -11,3 +11,4 @@ craft_data = dict(sweeps, towns=2, seed=400_000)
 eval_data = dict(sweeps, towns=2, seed=950_000)
 seeds = (0, 1, 2)
 threshold = 0.5
+corruptions = dict(kinds=("lidar_dropout", "lidar_lag"), severities=(2, 4))

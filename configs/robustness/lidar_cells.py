@@ -11,3 +11,4 @@ craft_data = dict(sweeps, seed=950_000)
 eval_data = dict(sweeps, seed=950_000)  # an attacker who sees the scene: each placement is for one moment
 seeds = (0,)
 threshold = 0.5
+corruptions = dict(kinds=("lidar_dropout", "lidar_lag"), severities=(2, 4))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,11 @@ import torch
 from torch import Tensor
 
 from perception.attack import AttackSample, AttackTarget
+from perception.attack_points import PointAttackTarget, PointSample
 
 from .attacks import AttackConfig, PatchSet, as_images
-from .corruptions import corrupt_image
 from .evaluate import evaluate, summary
+from .faults import faulty
 from .rates import Rate
 from .victim import unchanged
 
@@ -22,19 +22,19 @@ __all__ = ["corruption_table", "transfer_table"]
 
 
 def corruption_table(
-    target: AttackTarget,
-    samples: Sequence[AttackSample],
+    target: AttackTarget | PointAttackTarget,
+    samples: Sequence[AttackSample] | Sequence[PointSample],
     kinds: Sequence[str],
     severities: Sequence[int] = (1, 3, 5),
     threshold: float = 0.3,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """The task metric of a victim under corruptions of images, and the share of instances that get lost.
+    """The task metric of a victim under faults of its sensors, and the share of instances that get lost.
 
     Args:
         target: The victim; it is not changed.
         samples: Clean ones.
-        kinds: Corruptions of images, see ``corruptions``.
+        kinds: See ``faults.faulty``.
         severities: 1 to 5.
         threshold: Score from which an instance counts as detected.
         seed: Sample ``i`` draws from ``seed + i``.
@@ -46,10 +46,12 @@ def corruption_table(
     rows: list[dict[str, Any]] = []
     cases = [("clean", 0), *((kind, severity) for kind in kinds for severity in severities)]
     before: list[np.ndarray] = []
+    for kind, severity in cases[1:]:
+        faulty(samples[:1], kind, severity)  # refuse what makes no sense before work starts
     with unchanged(target), torch.no_grad():
         for kind, severity in cases:
-            shown = [_corrupted(sample, kind, severity, seed + k) for k, sample in enumerate(samples)]
-            results = [target.predict(as_images([sample]), [sample])[0] for sample in shown]
+            shown: Any = samples if kind == "clean" else faulty(samples, kind, severity, seed)
+            results = _predicted(target, shown)
             scores = [target.instance_scores(result, sample) for result, sample in zip(results, shown)]
             found = np.concatenate([(part >= threshold) & (part > 0) for part in scores] or [np.zeros(0, bool)])
             before = before or [found]
@@ -60,11 +62,10 @@ def corruption_table(
     return rows
 
 
-def _corrupted(sample: AttackSample, kind: str, severity: int, seed: int) -> AttackSample:
-    if kind == "clean":
-        return sample
-    views = [corrupt_image(view, kind, severity, seed * 100 + k) for k, view in enumerate(sample.views)]
-    return replace(sample, image=np.stack(views) if sample.image.ndim == 4 else views[0])
+def _predicted(target: Any, samples: Sequence[Any]) -> list[Any]:
+    if samples and isinstance(samples[0], PointSample):
+        return list(target.predict(samples))
+    return [target.predict(as_images([sample]), [sample])[0] for sample in samples]
 
 
 def transfer_table(

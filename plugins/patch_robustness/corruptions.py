@@ -10,10 +10,19 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from perception.errors import PerceptionError, UnknownNameError
+from perception.geometry.camera import Camera
 from perception.structures import Frame
 from perception.structures.frame import PointCloud
 
-__all__ = ["CORRUPTIONS", "corrupt", "corrupt_image"]
+__all__ = [
+    "CORRUPTIONS",
+    "IMAGE_CORRUPTIONS",
+    "check_severity",
+    "corrupt",
+    "corrupt_image",
+    "kept_points",
+    "turned_camera",
+]
 
 Step = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 
@@ -76,6 +85,8 @@ _IMAGE: dict[str, Step] = {
     "exposure": _exposure,
     "jpeg": _jpeg,
 }
+IMAGE_CORRUPTIONS = tuple(_IMAGE)
+"""Kinds that change pictures."""
 CORRUPTIONS = (*_IMAGE, "lost_camera", "lidar_dropout", "calibration")
 """All kinds."""
 
@@ -83,6 +94,15 @@ CORRUPTIONS = (*_IMAGE, "lost_camera", "lidar_dropout", "calibration")
 def _check(kind: str, severity: int) -> None:
     if kind not in CORRUPTIONS:
         raise UnknownNameError("corruption", kind, CORRUPTIONS)
+    check_severity(kind, severity)
+
+
+def check_severity(kind: str, severity: int) -> None:
+    """Refuse a severity outside 1 to 5.
+
+    Raises:
+        PerceptionError: It is another number.
+    """
     if severity not in (1, 2, 3, 4, 5):
         raise PerceptionError(f"corruption {kind}: expected severity 1 to 5, found {severity}")
 
@@ -125,10 +145,10 @@ def corrupt(frame: Frame, kind: str, severity: int, seed: int = 0) -> Frame:
     if kind == "lidar_dropout":
         clouds = {}
         for name, cloud in frame.clouds.items():
-            clouds[name] = _thinned(cloud, rng.random(len(cloud.points)) >= 0.15 * severity)
+            clouds[name] = _thinned(cloud, kept_points(len(cloud.points), severity, rng))
         return replace(frame, clouds=clouds)
     if kind == "calibration":
-        return _turned(frame, np.radians(0.25 * 2 ** (severity - 1)), rng)
+        return _turned(frame, severity, rng)
     images = {
         name: corrupt_image(image, kind, severity, int(rng.integers(1 << 31)))
         for name, image in sorted(frame.images.items())
@@ -136,17 +156,30 @@ def corrupt(frame: Frame, kind: str, severity: int, seed: int = 0) -> Frame:
     return replace(frame, images=images)
 
 
-def _turned(frame: Frame, angle: float, rng: np.random.Generator) -> Frame:
-    if frame.calibration is None:
+def kept_points(count: int, severity: int, rng: np.random.Generator) -> np.ndarray:
+    """(N,) bool of the returns that a LiDAR which loses 15 % a severity still has."""
+    kept: np.ndarray = rng.random(count) >= 0.15 * severity
+    return kept
+
+
+def turned_camera(camera: Camera, severity: int, rng: np.random.Generator) -> Camera:
+    """A camera whose pose is wrong by 0.25, 0.5, 1, 2 or 4 degrees about a random axis.
+
+    Raises:
+        PerceptionError: It has no pose.
+    """
+    if camera.ego_from_camera is None:
+        raise PerceptionError(f"corruption calibration: camera {camera.name!r}: expected a pose, found none")
+    axis, angle = rng.normal(size=3), np.radians(0.25 * 2 ** (severity - 1))
+    error = np.eye(4)
+    error[:3, :3] = Rotation.from_rotvec(angle * axis / np.linalg.norm(axis)).as_matrix()
+    return replace(camera, ego_from_camera=camera.ego_from_camera @ error)
+
+
+def _turned(frame: Frame, severity: int, rng: np.random.Generator) -> Frame:
+    if not frame.calibration.cameras:
         raise PerceptionError("corruption calibration: expected a calibrated frame, found none")
-    cameras = {}
-    for name, camera in sorted(frame.calibration.cameras.items()):
-        if camera.ego_from_camera is None:
-            raise PerceptionError(f"corruption calibration: camera {name!r}: expected a pose, found none")
-        axis = rng.normal(size=3)
-        error = np.eye(4)
-        error[:3, :3] = Rotation.from_rotvec(angle * axis / np.linalg.norm(axis)).as_matrix()
-        cameras[name] = replace(camera, ego_from_camera=camera.ego_from_camera @ error)
+    cameras = {name: turned_camera(one, severity, rng) for name, one in sorted(frame.calibration.cameras.items())}
     return replace(frame, calibration=replace(frame.calibration, cameras=cameras))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +13,7 @@ from perception.geometry.transforms import invert_pose
 from perception.structures import Frame
 from perception.structures.frame import PointCloud
 
-__all__ = ["SENSORS", "desynchronise"]
+__all__ = ["SENSORS", "desynchronise", "lagging_turn"]
 
 SENSORS = ("lidar", "pose", "cameras")
 
@@ -73,14 +73,32 @@ def _pose_at(past: list[Frame], wanted: int) -> np.ndarray:
     for frame in past:
         if frame.ego_pose is None:
             raise PerceptionError(f"desynchronise: frame {frame.index}: expected a pose, found none")
-    poses = np.stack([np.asarray(frame.ego_pose) for frame in past])
-    times = np.array([frame.timestamp_ns - past[0].timestamp_ns for frame in past], np.float64)
-    at = float(np.clip(wanted - past[0].timestamp_ns, 0, times[-1]))
-    if len(past) == 1:
+    return _between([np.asarray(frame.ego_pose) for frame in past], [frame.timestamp_ns for frame in past], wanted)
+
+
+def lagging_turn(poses: Sequence[np.ndarray], times_ns: Sequence[int], number: int, delay_ns: int) -> np.ndarray:
+    """(4, 4) that shows what stands still, of the car's frame at sweep ``number``, from where the car was before.
+
+    Args:
+        poses: (4, 4) ``world_from_ego`` of each sweep, in the order of time.
+        times_ns: Time of each; the first pose stands in for what was before it.
+        number: Which sweep.
+        delay_ns: How much earlier.
+    """
+    earlier = _between(list(poses), list(times_ns), times_ns[number] - delay_ns)
+    return invert_pose(earlier) @ np.asarray(poses[number])
+
+
+def _between(poses: list[np.ndarray], times_ns: list[int], wanted: int) -> np.ndarray:
+    """(4, 4) pose at a time, the first or last one's outside the times."""
+    if len(poses) == 1:
         return poses[0]
+    stack = np.stack(poses)
+    times = np.array([time - times_ns[0] for time in times_ns], np.float64)
+    at = float(np.clip(wanted - times_ns[0], 0, times[-1]))
     out = np.eye(4)
-    out[:3, 3] = [np.interp(at, times, poses[:, k, 3]) for k in range(3)]
-    out[:3, :3] = Slerp(times, Rotation.from_matrix(poses[:, :3, :3]))(at).as_matrix()
+    out[:3, 3] = [np.interp(at, times, stack[:, k, 3]) for k in range(3)]
+    out[:3, :3] = Slerp(times, Rotation.from_matrix(stack[:, :3, :3]))(at).as_matrix()
     return out
 
 

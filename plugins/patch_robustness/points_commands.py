@@ -17,6 +17,7 @@ from perception.errors import InputError, PerceptionError
 from perception.registry import DATASETS
 from perception.sinks.storage import write_file
 
+from .comparisons import corruption_table
 from .evaluate import CONTROLS, Evaluation
 from .points import CraftedPoints, Placement, PointAttackConfig, attacked_sample, control_placement, craft_points
 from .provenance import plain, provenance
@@ -163,7 +164,7 @@ def evaluate_placements(config: Config, folders: Sequence[Path]) -> tuple[Evalua
     target, samples = _built(config, "eval_data")
     placements = {f"seed {one.seed}": placement for placement, one, _ in loaded}
     found = evaluate_points(target, samples, placements, attack, float(config.get("threshold", 0.5)))
-    about = {
+    about: dict[str, Any] = {
         "config": Path(str(config.filename)).stem,
         "threat_model": _describe(attack),
         "data": data,
@@ -171,4 +172,7 @@ def evaluate_placements(config: Config, folders: Sequence[Path]) -> tuple[Evalua
         "occlusion": "ray-cast" if attack.kind == "board" else "added returns hide nothing",
         **provenance(config, target),
     }
+    if "corruptions" in config:
+        options = config.corruptions.to_dict()
+        about["corruptions"] = corruption_table(target, samples, threshold=found.threshold, **options)
     return found, about

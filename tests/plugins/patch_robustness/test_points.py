@@ -17,6 +17,7 @@ from perception.plugins.lidar_bev import tiny_data
 from perception.plugins.lidar_bev.attack_scenes import moments
 from perception.plugins.lidar_bev.attack_target import LidarBevTarget
 from perception.plugins.lidar_bev.sweeps import VEHICLE, sweep_of
+from perception.plugins.patch_robustness.comparisons import corruption_table
 from perception.plugins.patch_robustness.evaluate import summary
 from perception.plugins.patch_robustness.points import (
     PointAttackConfig,
@@ -153,6 +154,14 @@ def test_placements_are_evaluated_and_stored(target, samples, tmp_path: Path):
 
 
 # --- errors before work starts ----------------------------------------------------------------------------------------
+
+
+def test_faults_of_the_lidar_stand_beside_the_attack(target, samples):
+    table = corruption_table(target, samples, ["lidar_dropout", "lidar_lag"], [5], threshold=0.1)
+    assert [row["kind"] for row in table] == ["clean", "lidar_dropout", "lidar_lag"]
+    assert table[0]["lost"]["value"] in (0, None) and table[1]["metric"] != table[0]["metric"]
+    with pytest.raises(UnknownNameError, match="fault of sweeps"):
+        corruption_table(target, samples, ["fog"], [5])
 
 
 def test_wrong_point_attacks_are_refused(target, samples):
