@@ -17,7 +17,17 @@ from perception.engine.config import load_config, parse_options
 from perception.errors import InputError, PerceptionError
 from perception.registry import DATASETS
 
-from . import crops, crowd_scenes, defences, drive_scenes, masking, pasted_signs, scenes, victim  # noqa: F401 - registers
+from . import (  # noqa: F401 - registers
+    crops,
+    crowd_scenes,
+    defences,
+    drive_scenes,
+    masking,
+    pasted_signs,
+    scenes,
+    sign_approaches,
+    victim,
+)
 from .assess import assess, is_defended
 from .attacks import AttackConfig, craft
 from .bundle import load_bundle, save_bundle

@@ -102,7 +102,8 @@ def _split(number: int, seed: int) -> str:
     return "test" if seed >= HELD_OUT_SEED else {8: "val", 9: "test"}.get(number % 10, "train")
 
 
-def _camera(size: tuple[int, int], view: float) -> Camera:
+def sign_camera(size: tuple[int, int], view: float) -> Camera:
+    """A dash camera of (width, height) pixels and a field of view in degrees that looks to where signs stand."""
     focal = size[0] / 2 / np.tan(np.radians(view) / 2)
     matrix = np.array([[focal, 0, (size[0] - 1) / 2], [0, focal, (size[1] - 1) / 2], [0, 0, 1]])
     turn = rotation_from_euler(0.0, -0.03, -0.08)  # a little up and to the right, where signs stand
@@ -131,7 +132,7 @@ def _write_scene(job: _Job) -> list[dict[str, Any]]:
 
 
 def _drive(job: _Job) -> TownDrive:
-    rig = {"front": _camera(job.size, job.view)}
+    rig = {"front": sign_camera(job.size, job.view)}
     town = TownConfig(blocks=(2, 2), signs=0.8) if job.path == "stops" else None
     return TownDrive(job.seed, job.preset, job.frames, job.rate_hz, rig=rig, lidar=None, truth=(), config=town)
 
