@@ -118,7 +118,7 @@ def _measure(
 ) -> dict[str, Any]:  # fmt: skip
     threshold = config.get("thresholds", 0.3)
     threshold = float(threshold[victim] if isinstance(threshold, Mapping) else threshold)
-    patches = {f"seed {bundle.config.seed}": bundle.patch for bundle in bundles}
+    patches = {f"seed {bundle.config.seed}": bundle.patches for bundle in bundles}
     found = evaluate(target, samples, patches, bundles[0].config, threshold)
     about = {"victim": victim, "samples": len(samples), "threat_model": bundles[0].header.get("threat_model", {})}
     return write_report(folder, found, about)

@@ -14,8 +14,9 @@ from perception.sim.writers import Request, writer
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_signs_of_24_pixels_are_found_in_held_out_towns(tmp_path):
-    list(writer("signs")(Request(tmp_path, 6, 8, 905_000)))
+    list(writer("signs")(Request(tmp_path, 3, 8, 905_000)))
     assert json.loads((tmp_path / "annotations/signs_test.json").read_text())["annotations"]
     config = load_config("object_detection/signs_tiny_sim.py")
     model = build_detector("object_detection/signs_tiny_sim.py", "signs_tiny_sim.safetensors")

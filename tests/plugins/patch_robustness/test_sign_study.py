@@ -230,9 +230,12 @@ def test_a_study_compares_victims_and_renderings(folder, tmp_path, capsys):
     stamp = (tmp_path / "out/plain/realistic/seed_0/patch.png").stat().st_mtime_ns
     capsys.readouterr()
     again = path.read_text().replace('cross = (("synthetic", "realistic"),)', "").replace(", other=detector", "")
-    path.write_text(again.replace('weights="x"', ""))
+    again = again.replace('"test.json", table="test.csv"', '"train.json", table="train.csv", limit=3')
+    again = again.replace('"test.json", seed=9', '"train.json", rotation=14.0')  # the same classes
+    path.write_text(again.replace('goal="hide"', 'goal="hide", scope="per_class"'))
     assert main(["attack", "study", str(path), "--out", str(tmp_path / "out")]) == 0
     assert len(json.loads((tmp_path / "out/study.json").read_text())["rows"]) == 2
+    assert len(json.loads((tmp_path / "out/plain/realistic/seed_0/patch.json").read_text())["keys"]) > 1
     assert "excess" in capsys.readouterr().out
     assert (tmp_path / "out/plain/realistic/seed_0/patch.png").stat().st_mtime_ns != stamp  # other random weights
 
