@@ -14,7 +14,7 @@ custom_imports = dict(
 )
 data_root = "data/signs_sim"
 load_from = "signs_tiny_sim.safetensors"
-iterations = 600
+iterations = 500
 train_cfg = dict(by_epoch=False, max_iters=iterations, val_interval=iterations)
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [

@@ -21,7 +21,7 @@ custom_imports = dict(
 detector = dict(type="ObjectDetectionTarget", config="object_detection/signs_tiny_sim.py", enlarge=False, loss="score")
 victims = dict(
     plain=dict(detector, weights="signs_tiny_sim.safetensors"),
-    # hardened=dict(detector, weights="work_dirs/signs_hardened/weights.safetensors"),  # robustness/signs_hardened.py
+    hardened=dict(detector, weights="signs_tiny_sim_hardened.safetensors"),  # robustness/signs_hardened.py
 )
 attack = dict(
     goal="hide",
@@ -36,7 +36,7 @@ attack = dict(
     eot=dict(translation=0.02, jitter=0.05),
 )
 seeds = (0, 1, 2)
-thresholds = 0.37  # best F1 of the shipped weights on signs_val
+thresholds = dict(plain=0.37, hardened=0.40)  # best F1 on signs_val
 
 signs = dict(type="SignTableScenes", image_dir="images", table="reap_annotations.csv", min_side=24.0)
 pasted = dict(type="PastedSigns", image_dir="images", side=(24.0, 72.0))
