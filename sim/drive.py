@@ -84,7 +84,7 @@ class SimulatedDrive:
         view = self.view(index)
         world = self._geometry(view)
         size = self.camera.size
-        radiance, _ = render(self.scene, view, world, self._rays)
+        radiance, _ = render(self.scene, view, world, self._rays, grid=True)
         noise = np.random.default_rng([self.seed, 2, index])
         windscreen = np.random.default_rng([self.seed, 3])
         linear = radiance.reshape(size[1], size[0], 3)

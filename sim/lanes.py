@@ -78,7 +78,7 @@ def render_lane_sample(
     view = view_at(scene, camera)
     world = RayWorld(scene, view.station, 0.0)
     drawn_first = round(first * effects.scale)
-    radiance, _ = render(scene, view_at(scene, drawn), world, pixel_rays(drawn, drawn_first))
+    radiance, _ = render(scene, view_at(scene, drawn), world, pixel_rays(drawn, drawn_first), grid=True)
     linear = radiance.reshape(drawn.height - drawn_first, drawn.width, 3)
     image = np.zeros((size[1], size[0], 3), np.uint8)
     image[first:] = develop(linear, effects, size, first, pixel_seed, pixel_seed)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.spatial.transform import Rotation, Slerp
 
 from perception.errors import PerceptionError
 
@@ -48,6 +47,8 @@ def quaternion_to_matrix(xyzw: np.ndarray) -> np.ndarray:
     norm = np.linalg.norm(xyzw, axis=-1)
     if not np.isfinite(norm).all() or (norm < 1e-9).any():
         raise PerceptionError(f"quaternion: expected finite numbers of a norm above 0, found {xyzw.tolist()}")
+    from scipy.spatial.transform import Rotation
+
     return Rotation.from_quat(xyzw).as_matrix()
 
 
@@ -65,6 +66,8 @@ def check_pose(pose: np.ndarray) -> np.ndarray:
 
 def rotation_from_euler(roll: float, pitch: float, yaw: float) -> np.ndarray:
     """Rotation in radians: yaw about z (left positive), then pitch about y (nose down positive), then roll about x."""
+    from scipy.spatial.transform import Rotation
+
     return Rotation.from_euler("ZYX", [yaw, pitch, roll]).as_matrix()
 
 
@@ -98,6 +101,8 @@ def _slerp(before: np.ndarray, behind: np.ndarray, share: float) -> np.ndarray:
     axis = 0.5 * np.array([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]])
     sine, cosine = float(np.sqrt(axis @ axis)), 0.5 * (float(np.trace(turn)) - 1)
     if cosine < -0.9:  # near half a turn the axis is lost in rounding
+        from scipy.spatial.transform import Rotation, Slerp
+
         return Slerp([0.0, 1.0], Rotation.from_matrix(np.stack([start, behind[:3, :3]])))(share).as_matrix()
     if sine < 1e-15:
         return start

@@ -158,7 +158,7 @@ def _image(name: str, image: np.ndarray, time_ns: int, image_format: str, qualit
     from foxglove.messages import CompressedImage
 
     options = [cv2.IMWRITE_JPEG_QUALITY, quality] if image_format == "jpeg" else []
-    _, data = cv2.imencode(f".{image_format}", image[:, :, ::-1], options)
+    _, data = cv2.imencode(f".{image_format}", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     return CompressedImage(timestamp=timestamp(time_ns), frame_id=name, data=data.tobytes(), format=image_format)
 
 

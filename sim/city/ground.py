@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
-from scipy.spatial import cKDTree
 
 from perception.sim.city.layout import Plan, RoadPlan
 from perception.sim.city.model import Area, Category, GroundMap, Lane, LineType
@@ -112,6 +111,8 @@ def _banking(road: RoadPlan, nodes: np.ndarray, run_out: float = 9.0) -> np.ndar
     columns = np.flatnonzero((nodes >= low[0]) & (nodes <= high[0]))
     rows = np.flatnonzero((nodes >= low[1]) & (nodes <= high[1]))
     x, y = np.meshgrid(nodes[columns], nodes[rows])
+    from scipy.spatial import cKDTree
+
     distance, nearest = cKDTree(road.line).query(np.stack([x.ravel(), y.ravel()], -1))
     step = np.gradient(road.line, axis=0)
     heading = np.unwrap(np.arctan2(step[:, 1], step[:, 0]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
 from perception.geometry.camera import Camera
 from perception.geometry.transforms import invert_pose
@@ -186,14 +187,25 @@ def density(camera: Camera, points: np.ndarray, stride: float = 8.0) -> DensityM
 
 def extents(instance: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Ids (N,), first (N, 2) and last (N, 2) column and row, and pixels (N,) of all instances in an (H, W) image."""
-    flat = np.flatnonzero(instance)
-    ids, inverse, pixels = np.unique(instance.ravel()[flat], return_inverse=True, return_counts=True)
-    y, x = np.divmod(flat, instance.shape[1])
-    low, high = np.full((len(ids), 2), 1 << 30), np.full((len(ids), 2), -1)
-    for axis, values in enumerate((x, y)):
-        np.minimum.at(low[:, axis], inverse, values)
-        np.maximum.at(high[:, axis], inverse, values)
-    return ids, low, high, pixels
+    low, high, pixels = _extents(instance)
+    ids = np.flatnonzero(pixels)
+    return ids, low[ids], high[ids], pixels[ids]
+
+
+@njit(cache=True)
+def _extents(instance):  # type: ignore[no-untyped-def]
+    count = instance.max() + 1
+    low, high = np.full((count, 2), 1 << 30), np.full((count, 2), -1)
+    pixels = np.zeros(count, np.int64)
+    for y in range(instance.shape[0]):
+        for x in range(instance.shape[1]):
+            i = instance[y, x]
+            if i <= 0:
+                continue
+            pixels[i] += 1
+            low[i, 0], high[i, 0] = min(low[i, 0], x), max(high[i, 0], x)
+            low[i, 1], high[i, 1] = min(low[i, 1], y), max(high[i, 1], y)
+    return low, high, pixels
 
 
 def _area(outline: np.ndarray) -> float:

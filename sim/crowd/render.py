@@ -10,13 +10,14 @@ import numpy as np
 from perception.sim.crowd.body import HEAD_RADIUS, pool
 from perception.sim.crowd.layout import Site
 from perception.sim.crowd.people import People, PeopleMesh, build_mesh
-from perception.sim.crowd.shade import Pavement, add_sun, facing_sun, shade_pavement, shade_people, sun_rays
+from perception.sim.crowd.shade import Pavement, add_sun, any_sun, facing_sun, places, shade_pavement, shade_people
 from perception.sim.sensors.noise import texture
 from perception.sim.sensors.objects import shade_objects
 from perception.sim.sensors.project import add_haze, texture_coordinates
-from perception.sim.sensors.raycast import open3d, ray_scene, rays_of
+from perception.sim.sensors.raycast import open3d, ray_scene, rays_of, sun_rays
+from perception.sim.sensors.shadows import lit_pixels
 from perception.sim.sensors.sky import shade_sky
-from perception.sim.sensors.visible import draw_floor, draw_triangles, grouped, resolve_grid, to_camera
+from perception.sim.sensors.visible import draw_floor, draw_triangles, grouped, outlines, resolve_grid, to_camera
 from perception.sim.world.mesh import FOLIAGE, LEAVES, Mesh
 from perception.sim.world.scene import Light
 
@@ -26,6 +27,8 @@ REACH = 600.0
 """The floor ends this far from the origin, metres."""
 EDGE_OFFSETS = ((0.3, -0.2), (-0.3, 0.2))
 """Where pixels on outlines are sampled beside their centre."""
+UNKNOWN = np.float32(-1)
+"""Stands for a share of direct sun that nobody found out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,16 +105,20 @@ class CrowdRenderer:
             (H, W, 3) float32 linear radiance, and (N,) float64 pixels of each person's head that can be seen.
         """
         camera = self.scene.site.camera
+        shape = camera.height, camera.width
         centers = self._centers()
-        edges = np.flatnonzero(_outlines(self.key[centers.triangle].reshape(camera.height, camera.width)))
-        image = self._radiance(centers)
+        image, sunlit = self._radiance(centers, camera.width)
+        edges = np.flatnonzero(outlines(self.key[centers.triangle].reshape(shape), image.reshape(*shape, 3)))
+        beside = self._beside(edges)
+        again = np.tile(edges, len(EDGE_OFFSETS))
+        known = np.where(self.key[beside.triangle] == self.key[centers.triangle[again]], sunlit[again], UNKNOWN)
         total = image[edges]
-        for part in np.split(self._radiance(self._beside(edges)), len(EDGE_OFFSETS)):
+        for part in np.split(self._radiance(beside, 0, known)[0], len(EDGE_OFFSETS)):
             total += part
         image[edges] = total / (1 + len(EDGE_OFFSETS))
         head = self.head[centers.triangle]
         pixels = np.bincount(head[head >= 0], minlength=len(self.scene.people)).astype(float)
-        return image.reshape(camera.height, camera.width, 3), pixels
+        return image.reshape(*shape, 3), pixels
 
     def _centers(self) -> Samples:
         """The samples at the middles of all pixels, row by row."""
@@ -142,27 +149,48 @@ class CrowdRenderer:
         triangle = np.where(np.isfinite(depth), found["primitive_ids"].numpy(), -1).astype(np.int32)
         return Samples(rays, triangle, depth, found["primitive_uvs"].numpy())
 
-    def _radiance(self, samples: Samples) -> np.ndarray:
-        """(P, 3) float32 radiance of samples."""
+    def _radiance(self, samples: Samples, width: int, known: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Radiance of samples, and their direct sun.
+
+        Args:
+            samples: P samples.
+            width: Pixels a row where they are a picture, else 0.
+            known: (P,) float32 direct sun, `UNKNOWN` where it has to be found.
+
+        Returns:
+            (P, 3) float32, and (P,) float32: 0 or 1, `UNKNOWN` where it makes no difference.
+        """
         light, tex = self.scene.light, texture()
         out = np.empty((len(samples.triangle), 3), np.float32)
         asks = np.zeros(len(out), bool)
         nothing, things, *people, floor = grouped(samples.triangle, self.first)
         shade_sky(out, nothing, samples.rays, tex, light)
         sunny = [self._people(out, samples, number, index) for number, index in enumerate(people)]
-        normals = self._facing(asks, samples, things)
+        mesh, place = self.scene.backdrop, places(self.pose[:3, 3], samples.rays, samples.depth)
+        leafy, normals = np.isin(mesh.material, (FOLIAGE, LEAVES)), np.empty_like(out)
+        facing_sun(
+            asks, normals, things, samples.triangle, samples.rays, mesh.vertices, mesh.triangles, leafy, light.sun_dir
+        )
         asks[floor] = True
         for index, color in zip(people, sunny):
-            asks[index] = color.any(1)
-        sunlit = self._sunlit(samples, np.flatnonzero(asks))
+            any_sun(asks, index, color)
+        sunlit = self._sunlit(samples, place, asks, width, known)
         for index, color in zip(people, sunny):
             add_sun(out, index, color, sunlit)
-        self._floor(out, samples, floor, sunlit[floor])
-        self._things(out, samples, things, normals, sunlit[things])
+        shade_pavement(
+            out, floor, place, samples.rays, samples.depth, self._pixel, sunlit, self.shade, self.origin, _CELL, tex,
+            self.scene.pavement, light, self.scene.lamp,
+        )  # fmt: skip
+        uv = texture_coordinates(things, samples.triangle, samples.weights, mesh.triangles, mesh.texture)
+        shade_objects(
+            out, things, samples.triangle, place, normals, samples.rays, samples.depth, self._pixel, uv, sunlit,
+            np.full(len(out) if self.scene.lamp else 0, self.scene.lamp), mesh.color, mesh.material, tex, light,
+        )  # fmt: skip
         if light.fog > 0:
             solid = np.flatnonzero(samples.triangle >= 0)
             add_haze(out, solid, samples.depth, light.fog, np.asarray(light.horizon) * 0.9)
-        return out
+        sunlit[~asks] = UNKNOWN
+        return out, sunlit
 
     def _people(self, out: np.ndarray, samples: Samples, number: int, index: np.ndarray) -> np.ndarray:
         """Shade pixels ``index`` (N,) of a mesh of people; returns (N, 3) float32, what the sun may add."""
@@ -175,48 +203,22 @@ class CrowdRenderer:
         )  # fmt: skip
         return sunny
 
-    def _facing(self, asks: np.ndarray, samples: Samples, index: np.ndarray) -> np.ndarray:
-        """Set ``asks`` (P,) where things look to the sun; returns their (P, 3) normals, filled at ``index`` only."""
-        mesh, light = self.scene.backdrop, self.scene.light
-        corner = mesh.vertices[mesh.triangles]
-        normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
-        normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
-        hit = samples.triangle[index]
-        normals = np.empty((len(samples.triangle), 3), np.float32)
-        normals[index] = normal[hit]
-        leafy = np.isin(mesh.material, (FOLIAGE, LEAVES))[hit]
-        asks[index] = facing_sun(index, normals, samples.rays, leafy, np.array(light.sun_dir))
-        return normals
+    def _sunlit(
+        self, samples: Samples, place: np.ndarray, asks: np.ndarray, width: int, known: np.ndarray | None
+    ) -> np.ndarray:
+        """(P,) float32: 1 where the sun reaches what samples see at (P, 3) ``place``, as far as (P,) ``asks``."""
+        sun = np.array(self.scene.light.sun_dir, np.float32)
+        if max(self.scene.light.sun) < 0.05:
+            return np.zeros(len(asks), np.float32)
 
-    def _floor(self, out: np.ndarray, samples: Samples, index: np.ndarray, sunlit: np.ndarray) -> None:
-        scene, depth, rays = self.scene, samples.depth[index], samples.rays[index]
-        position = self.pose[:3, 3].astype(np.float32) + rays * depth[:, None]
-        foot = depth * np.float32(self._pixel) / np.sqrt(np.maximum(-rays[:, 2], 0.02))
-        shade_pavement(
-            out, index, position, foot, sunlit, self.shade, self.origin, _CELL, texture(), scene.pavement, scene.light,
-            scene.lamp,
-        )  # fmt: skip
+        def free(points: np.ndarray) -> np.ndarray:
+            rays = open3d().core.Tensor(sun_rays(points, sun, np.float32(0.02)))
+            return 1 - self.world.test_occlusions(rays, nthreads=1).numpy().astype(np.float32)
 
-    def _things(
-        self, out: np.ndarray, samples: Samples, index: np.ndarray, normals: np.ndarray, sunlit: np.ndarray
-    ) -> None:
-        mesh, light, lamp = self.scene.backdrop, self.scene.light, self.scene.lamp
-        position = self.pose[:3, 3].astype(np.float32) + samples.rays[index] * samples.depth[index, None]
-        uv = texture_coordinates(index, samples.triangle, samples.weights, mesh.triangles, mesh.texture)
-        shade_objects(
-            out, index, samples.triangle, position, normals, samples.rays, samples.depth, self._pixel, uv, sunlit,
-            np.full(len(index), lamp), mesh.color, mesh.material, texture(), light,
-        )  # fmt: skip
-
-    def _sunlit(self, samples: Samples, index: np.ndarray) -> np.ndarray:
-        """(P,) float32: 1 where the sun reaches what pixels ``index`` see, 0 elsewhere."""
-        light, sunlit = self.scene.light, np.zeros(len(samples.triangle), np.float32)
-        if max(light.sun) < 0.05:
-            return sunlit
-        rays = np.empty((len(index), 6), np.float32)
-        sun_rays(rays, index, samples.rays, samples.depth, self.pose[:3, 3], np.array(light.sun_dir))
-        sunlit[index] = ~self.world.test_occlusions(open3d().core.Tensor(rays), nthreads=1).numpy()
-        return sunlit
+        if known is None:
+            return lit_pixels(place, samples.depth, asks, width, free)
+        sunlit = lit_pixels(place, samples.depth, asks & (known == UNKNOWN), width, free)
+        return np.where(known == UNKNOWN, sunlit, known)
 
 
 def _labels(backdrop: Mesh, meshes: list[PeopleMesh]) -> tuple[np.ndarray, np.ndarray]:
@@ -243,17 +245,6 @@ def _sky_shares(people: People) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     tight, wide = cv2.GaussianBlur(grid, (0, 0), 1.0) * 1.6, cv2.GaussianBlur(grid, (0, 0), 4.0) * 8.0
     free = 1.0 / (1.0 + tight + 0.5 * wide)
     return free, low.astype(np.float64), (1 - 1 / (1 + wide))[cell[:, 0], cell[:, 1]].astype(np.float32)
-
-
-def _outlines(key: np.ndarray) -> np.ndarray:
-    """(H, W) bool: pixels whose id differs from a neighbour's."""
-    edge = np.zeros(key.shape, bool)
-    across, down = key[:, 1:] != key[:, :-1], key[1:] != key[:-1]
-    edge[:, 1:] |= across
-    edge[:, :-1] |= across
-    edge[1:] |= down
-    edge[:-1] |= down
-    return edge
 
 
 def expected_head_pixels(site: Site, people: People) -> np.ndarray:

@@ -47,15 +47,19 @@ class Pavement(NamedTuple):
 
 
 @njit(cache=True, fastmath=True)
-def shade_pavement(out, index, position, foot, sunlit, shade, origin, cell, tex, look, light, lamp):  # type: ignore[no-untyped-def]
+def shade_pavement(
+    out, index, position, rays, depth, pixel, sunlit, shade, origin, cell, tex, look, light, lamp
+):  # type: ignore[no-untyped-def]  # fmt: skip
     """Write the radiance of ground pixels into ``out`` (P, 3).
 
     Args:
         out: (P, 3) float32.
         index: (N,) pixels.
-        position: (N, 3) world metres.
-        foot: (N,) size of a pixel on the ground, metres.
-        sunlit: (N,) share of direct sun.
+        position: (P, 3) world metres.
+        rays: (P, 3) unit directions.
+        depth: (P,) metres.
+        pixel: Angle of a pixel, radians.
+        sunlit: (P,) share of direct sun.
         shade: (R, C) share of the sky that people nearby leave free, on a grid from ``origin`` with ``cell`` metres.
         origin: (2,) metres.
         cell: Metres.
@@ -67,20 +71,19 @@ def shade_pavement(out, index, position, foot, sunlit, shade, origin, cell, tex,
     cos, sin = np.cos(look.angle), np.sin(look.angle)
     for n in range(index.shape[0]):
         i = index[n]
-        x, y = position[n, 0], position[n, 1]
+        x, y = position[i, 0], position[i, 1]
+        foot = depth[i] * pixel / np.sqrt(max(-rays[i, 2], 0.02))
         u, v = cos * x + sin * y, cos * y - sin * x
         row = np.floor(v / look.slab[1])
         column = np.floor(u / look.slab[0] + look.bond * (row % 2))
         fu = (u / look.slab[0] + look.bond * (row % 2) - column) * look.slab[0]
         fv = (v / look.slab[1] - row) * look.slab[1]
-        fade = min(1.0, 0.5 * look.slab[1] / foot[n])
+        fade = min(1.0, 0.5 * look.slab[1] / foot)
         mix = 0.5 + 0.4 * look.variety * sample(tex, column * 3.7 + look.seed, row * 5.3, 0) * fade
-        wide = look.joint + 0.7 * foot[n]
+        wide = look.joint + 0.7 * foot
         near = min(min(fu, look.slab[0] - fu), min(fv, look.slab[1] - fv))
-        joint = (
-            (1 - smoothstep(0.5 * look.joint, 0.5 * look.joint + 0.7 * foot[n], near)) * look.joint / max(wide, 1e-6)
-        )
-        fine = min(1.0, 0.02 / foot[n])
+        joint = (1 - smoothstep(0.5 * look.joint, 0.5 * look.joint + 0.7 * foot, near)) * look.joint / max(wide, 1e-6)
+        fine = min(1.0, 0.02 / foot)
         tone = (
             1
             + look.grain * sample(tex, x * 60, y * 60, 0) * fine
@@ -101,7 +104,7 @@ def shade_pavement(out, index, position, foot, sunlit, shade, origin, cell, tex,
         for k in range(3):
             base = look.first[k] + (look.second[k] - look.first[k]) * min(max(mix, 0.0), 1.0)
             base = (base * (1 - painted) + look.paint[k] * painted) * max(tone, 0.05)
-            direct = light.sun[k] * light.sun_dir[2] * sunlit[n]
+            direct = light.sun[k] * light.sun_dir[2] * sunlit[i]
             out[i, k] = base * (direct + light.ambient[k] * free + lamp * free)
 
 
@@ -213,25 +216,50 @@ def shade_people(
 
 
 @njit(cache=True, fastmath=True)
-def facing_sun(index, normals, rays, always, sun):  # type: ignore[no-untyped-def]
-    """(N,) bool: the side of pixels ``index`` seen along ``rays`` (P, 3) looks to the sun, or ``always`` (N,)."""
-    out = np.empty(index.shape[0], np.bool_)
+def facing_sun(asks, normals, index, triangle, rays, vertices, triangles, always, sun):  # type: ignore[no-untyped-def]
+    """Set ``asks`` (P,) where the seen sides of things look to the sun, and their unit ``normals`` (P, 3).
+
+    Args:
+        asks: bool, written.
+        normals: float32, written.
+        index: (N,) pixels of things.
+        triangle: (P,) triangles hit.
+        rays: (P, 3) directions along which they are seen.
+        vertices: (V, 3).
+        triangles: (T, 3).
+        always: (T,) bool: triangles through which light comes from behind.
+        sun: Unit vector.
+    """
     for n in range(index.shape[0]):
         i = index[n]
-        along = rays[i, 0] * normals[i, 0] + rays[i, 1] * normals[i, 1] + rays[i, 2] * normals[i, 2]
-        lit = normals[i, 0] * sun[0] + normals[i, 1] * sun[1] + normals[i, 2] * sun[2]
-        out[n] = always[n] or (lit < 0 if along > 0 else lit > 0)
-    return out
+        t = triangle[i]
+        a, b, c = vertices[triangles[t, 0]], vertices[triangles[t, 1]], vertices[triangles[t, 2]]
+        x = (b[1] - a[1]) * (c[2] - a[2]) - (b[2] - a[2]) * (c[1] - a[1])
+        y = (b[2] - a[2]) * (c[0] - a[0]) - (b[0] - a[0]) * (c[2] - a[2])
+        z = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+        length = max(np.sqrt(x * x + y * y + z * z), 1e-12)
+        normals[i, 0], normals[i, 1], normals[i, 2] = x / length, y / length, z / length
+        along = rays[i, 0] * x + rays[i, 1] * y + rays[i, 2] * z
+        lit = x * sun[0] + y * sun[1] + z * sun[2]
+        asks[i] = always[t] or (lit < 0 if along > 0 else lit > 0)
 
 
 @njit(cache=True, fastmath=True)
-def sun_rays(out, index, rays, depth, origin, sun):  # type: ignore[no-untyped-def]
-    """Write rays (N, 6) to the sun from what pixels ``index`` (N,) see from (3,) ``origin``, begun 2 cm away."""
+def places(origin, rays, depth):  # type: ignore[no-untyped-def]
+    """(P, 3) float32 points at (P,) ``depth`` along (P, 3) ``rays`` from (3,) ``origin``; 0 where depth is inf."""
+    out = np.zeros(rays.shape, np.float32)
+    for i in range(rays.shape[0]):
+        if depth[i] < 1e30:
+            for k in range(3):
+                out[i, k] = origin[k] + rays[i, k] * depth[i]
+    return out
+
+
+@njit(cache=True)
+def any_sun(asks, index, sunny):  # type: ignore[no-untyped-def]
+    """Set ``asks`` (P,) of pixels ``index`` (N,) where (N, 3) ``sunny`` is not black."""
     for n in range(index.shape[0]):
-        i = index[n]
-        for k in range(3):
-            out[n, k] = origin[k] + rays[i, k] * depth[i] + 0.02 * sun[k]
-            out[n, 3 + k] = sun[k]
+        asks[index[n]] = sunny[n, 0] > 0 or sunny[n, 1] > 0 or sunny[n, 2] > 0
 
 
 @njit(cache=True, fastmath=True)

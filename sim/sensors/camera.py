@@ -10,7 +10,7 @@ import numpy as np
 from perception.errors import PerceptionError
 from perception.geometry.camera import Camera
 from perception.geometry.transforms import CAMERA_AXES_IN_EGO, make_pose, rotation_from_euler
-from perception.sim.sensors.film import curve, grainy, scaled, shoulder
+from perception.sim.sensors.film import bright, gamma_table, grainy, light_errors, scaled, toned
 from perception.sim.sensors.noise import SIZE, texture
 
 
@@ -180,31 +180,33 @@ def develop(
     if effects.bonnet > 0:
         _draw_bonnet(image, effects.bonnet, top, windscreen)
     if effects.bloom > 0:
-        bright = np.minimum(np.maximum(image - 0.9, 0), 6)
-        image += _wide_blur(bright, 0.03) * np.float32(effects.bloom * 1.5)
+        spread, some = bright(image)
+        if some:
+            image = cv2.scaleAdd(_wide_blur(spread, 0.03), effects.bloom * 1.5, image)
     if effects.rain > 0:
         image = _rain(image, effects.rain, windscreen)
     if effects.reflection > 0:
         image += _reflection(image.shape, windscreen) * np.float32(effects.reflection)
     _light_errors(image, effects, top)
-    image = _tone(image, effects)
+    toned(image, gamma_table(effects.gamma), np.float32(effects.contrast), np.float32(effects.saturation))
     image = _smear(image, effects)
     rows = size[1] - first_row
     if image.shape[:2] != (rows, size[0]):
         smaller = image.shape[0] > rows
         image = cv2.resize(image, (size[0], rows), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
     if effects.sharpen > 0:
-        image += effects.sharpen * (image - cv2.GaussianBlur(image, (0, 0), 1.2))
-    if effects.noise > 0:
-        luminance = rng.normal(0, 1, image.shape[:2])
-        color = rng.normal(0, 1, image.shape) if effects.noise > 3 else np.empty((0, 0, 0))
-        picture = grainy(image, luminance, color, np.float32(effects.noise / 255))
-    else:
-        picture = np.clip(image * 255 + 0.5, 0, 255).astype(np.uint8)
+        image = cv2.addWeighted(image, 1 + effects.sharpen, cv2.GaussianBlur(image, (0, 0), 1.2), -effects.sharpen, 0)
+    return _expose(image, effects, rng)
+
+
+def _expose(image: np.ndarray, effects: Effects, rng: np.random.Generator) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of display values, with noise and the traces of JPEG."""
+    normal = rng.standard_normal(image.shape[:2] if effects.noise > 0 else (0, 0), np.float32)
+    picture = grainy(image, normal, np.float32(0.4 if effects.noise > 3 else 0), np.float32(effects.noise / 255))
     if effects.jpeg:
-        _, code = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, effects.jpeg])
-        picture = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), np.uint8)[..., ::-1]
-    return np.ascontiguousarray(picture)
+        _, code = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, effects.jpeg])
+        picture = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), np.uint8)
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def _auto_exposure(image: np.ndarray, cast: np.ndarray) -> float:
@@ -273,26 +275,14 @@ def _reflection(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
 
 def _light_errors(image: np.ndarray, effects: Effects, top: float) -> None:
     """Vignette, veil and glare, in place."""
-    h, w = image.shape[:2]
-    y = (top + (1 - top) * (np.arange(h, dtype=np.float32) + 0.5) / h)[:, None]
-    x = ((np.arange(w, dtype=np.float32) + 0.5) / w)[None]
-    if effects.vignette > 0:
-        image *= (1 - effects.vignette * ((x - 0.5) ** 2 + (y - 0.5) ** 2) * 2)[..., None]
-    if effects.glare[3] > 0:
-        gx, gy, radius, strength = effects.glare
-        spot = np.exp(-((x - gx) ** 2 + (y - gy) ** 2 * 0.4) / (2 * radius**2))
-        image += (strength * spot)[..., None].astype(np.float32)
+    if not (effects.vignette > 0 or effects.veil > 0 or effects.glare[3] > 0):
+        return
+    pattern = np.zeros((0, 0), np.float32)
     if effects.veil > 0:
-        tex = texture()[:, :, 1]
+        tex, (h, w) = texture()[:, :, 1], image.shape[:2]
         pattern = cv2.resize(tex[: SIZE // 8, : SIZE // 8], (w, h), interpolation=cv2.INTER_LINEAR)
-        image += effects.veil * (0.6 + 0.1 * pattern[..., None]) * 0.5
-
-
-def _tone(image: np.ndarray, effects: Effects) -> np.ndarray:
-    """Gamma, shoulder, S-curve and saturation: linear radiance to display values in [0, 1]."""
-    image = cv2.pow(shoulder(image), 1 / effects.gamma)
-    curve(image, np.float32(effects.contrast), np.float32(effects.saturation))
-    return image
+    glare = tuple(map(float, effects.glare))
+    light_errors(image, float(top), float(effects.vignette), glare, float(effects.veil), pattern)
 
 
 def _smear(image: np.ndarray, effects: Effects) -> np.ndarray:

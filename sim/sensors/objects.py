@@ -85,14 +85,14 @@ def shade_objects(
         out: (P, 3) float32 pixels.
         index: (N,) int64 pixels to shade.
         triangles: (P,) triangles hit.
-        position: (N, 3) world metres.
+        position: (P, 3) world metres.
         normals: (P, 3) unit normals, either orientation.
         rays: (P, 3) unit directions.
         depth: (P,) hit distance.
         pixel: Angle of a pixel, radians.
         uv: (N, 2) texture coordinates.
-        sunlit: (N,) share of direct sun.
-        lamp: (N,) artificial light.
+        sunlit: (P,) share of direct sun.
+        lamp: (P,) artificial light, or (0,) for none.
         color: (T, 3) triangle colours.
         material: (T,) triangle materials.
         tex: Noise texture.
@@ -113,13 +113,14 @@ def shade_objects(
             for c in range(3):
                 out[i, c] = rgb[c]
             continue
-        gloss, glow = _surface(tex, rgb, kind, position[n], uv[n], along, foot, light)
-        direct = max(nx * light.sun_dir[0] + ny * light.sun_dir[1] + nz * light.sun_dir[2], 0.0) * sunlit[n]
+        gloss, glow = _surface(tex, rgb, kind, position[i], uv[n], along, foot, light)
+        glim = lamp[i] if lamp.shape[0] else 0.0
+        direct = max(nx * light.sun_dir[0] + ny * light.sun_dir[1] + nz * light.sun_dir[2], 0.0) * sunlit[i]
         if kind in (FOLIAGE, LEAVES):
-            direct = 0.3 * sunlit[n] + 0.6 * direct
+            direct = 0.3 * sunlit[i] + 0.6 * direct
         facing = 0.6 + 0.4 * nz
         for c in range(3):
-            out[i, c] = rgb[c] * (light.sun[c] * direct + light.ambient[c] * facing + lamp[n])
+            out[i, c] = rgb[c] * (light.sun[c] * direct + light.ambient[c] * facing + glim)
         if gloss > 0:
             rx, ry, rz = rays[i, 0] - 2 * along * nx, rays[i, 1] - 2 * along * ny, rays[i, 2] - 2 * along * nz
             _mirror(tex, rx, ry, rz, light, mirror)

@@ -1,9 +1,40 @@
-"""From ray hits to road coordinates and pixel footprints, compiled."""
+"""From ray hits to places, road coordinates and pixel footprints, compiled."""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
+
+from perception.sim.sensors.raycast import GROUND
+
+
+@njit(cache=True, fastmath=True)
+def place_hits(kind, depth, origin, directions, normal, sun):  # type: ignore[no-untyped-def]
+    """Unit directions (N, 3), distances (N,) in metres, places (N, 3), and (N,) bool what faces ``sun``.
+
+    ``origin`` has one row or one a ray; ground always counts as facing the sun.
+    """
+    count = kind.shape[0]
+    unit, place = np.empty((count, 3), np.float32), np.empty((count, 3), np.float32)
+    distance, facing = np.empty(count, np.float32), np.zeros(count, np.bool_)
+    for i in range(count):
+        k = i if origin.shape[0] > 1 else 0
+        x, y, z = directions[i, 0], directions[i, 1], directions[i, 2]
+        length = np.sqrt(x * x + y * y + z * z)
+        unit[i, 0], unit[i, 1], unit[i, 2] = x / length, y / length, z / length
+        distance[i] = depth[i] * length
+        if kind[i] == 0:
+            place[i, 0], place[i, 1], place[i, 2] = 0, 0, 0
+            continue
+        place[i, 0], place[i, 1], place[i, 2] = (
+            origin[k, 0] + x * depth[i],
+            origin[k, 1] + y * depth[i],
+            origin[k, 2] + z * depth[i],
+        )
+        view = normal[i, 0] * x + normal[i, 1] * y + normal[i, 2] * z
+        light = normal[i, 0] * sun[0] + normal[i, 1] * sun[1] + normal[i, 2] * sun[2]
+        facing[i] = kind[i] == GROUND or view * light < 0
+    return unit, distance, place, facing
 
 
 @njit(cache=True, fastmath=True)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
+from types import ModuleType
 from typing import Any
 
 import numpy as np
+from numba import njit
 
 import perception  # noqa: F401  (installs the import helpers that Open3D needs)
 from perception.errors import PerceptionError
-from perception.sim.world.mesh import TERRAIN, Mesh, make, merge
+from perception.sim.sensors.narrow import SunCells, in_cells, sun_cells, towards
+from perception.sim.world.mesh import FOLIAGE, LEAVES, TERRAIN, Mesh, make, merge
 from perception.sim.world.road import Road
 from perception.sim.world.scene import Scene
 
@@ -26,16 +29,19 @@ def open3d() -> Any:
     Raises:
         PerceptionError: Open3D cannot be imported.
     """
+    name = "open3d.visualization.draw_plotly"
+    spare = "open3d" not in sys.modules and name not in sys.modules
+    if spare:  # its dash and plotly are half of the time of the import, and nothing here draws with them
+        stand_in = ModuleType(name)
+        stand_in.__dict__.update(dict.fromkeys(("get_plotly_fig", "draw_plotly", "draw_plotly_server")))
+        sys.modules[name] = stand_in
     try:
         import open3d as o3d
-    except ImportError:
-        try:
-            import libusb_package
-
-            ctypes.CDLL(str(libusb_package.get_library_path()), mode=ctypes.RTLD_GLOBAL)
-            import open3d as o3d
-        except (ImportError, OSError) as error:
-            raise PerceptionError(f"the simulator needs open3d, which cannot be imported: {error}") from error
+    except ImportError as error:
+        raise PerceptionError(f"the simulator needs open3d, which cannot be imported: {error}") from error
+    finally:
+        if spare:
+            del sys.modules[name]
     return o3d
 
 
@@ -128,7 +134,9 @@ class Hits:
     normal: np.ndarray
 
 
-def nearest_hits(static: Any, moving: Any | None, origin: np.ndarray, directions: np.ndarray) -> Hits:
+def nearest_hits(
+    static: Any, moving: Any | None, origin: np.ndarray, directions: np.ndarray, near: np.ndarray | None = None
+) -> Hits:
     """Nearest hits in a static scene, whose first geometry is the ground, and a moving one.
 
     Args:
@@ -136,32 +144,108 @@ def nearest_hits(static: Any, moving: Any | None, origin: np.ndarray, directions
         moving: RaycastingScene of one mesh, or None.
         origin: (3,) or (N, 3) world metres.
         directions: (N, 3).
+        near: Rows of the rays that may hit what moves; None for all.
     """
     rays = rays_of(origin, directions)
     hit = static.cast_rays(rays, nthreads=1)
-    depth = hit["t_hit"].numpy()
-    kind = np.where(hit["geometry_ids"].numpy() == 0, GROUND, OBJECT).astype(np.uint8)
-    kind[~np.isfinite(depth)] = NOTHING
-    triangle = hit["primitive_ids"].numpy().astype(np.int64)
+    depth, triangle = hit["t_hit"].numpy(), hit["primitive_ids"].numpy().astype(np.int64)
+    kind = hit_kinds(depth, hit["geometry_ids"].numpy())
     weights, normal = hit["primitive_uvs"].numpy(), hit["primitive_normals"].numpy()
-    if moving is not None:
-        other = moving.cast_rays(rays, nthreads=1)
-        near = np.flatnonzero(other["t_hit"].numpy() < depth)
-        kind[near] = MOVING
+    if moving is not None and (near is None or len(near)):
+        other = moving.cast_rays(rays if near is None else open3d().core.Tensor(rays.numpy()[near]), nthreads=1)
+        found = other["t_hit"].numpy()
+        row = np.arange(len(depth)) if near is None else near
+        pick = np.flatnonzero(found < depth[row])
+        row = row[pick]
+        kind[row] = MOVING
         for target, key in ((depth, "t_hit"), (triangle, "primitive_ids")):
-            target[near] = other[key].numpy()[near]
+            target[row] = other[key].numpy()[pick]
         for target, key in ((weights, "primitive_uvs"), (normal, "primitive_normals")):
-            target[near] = other[key].numpy()[near]
+            target[row] = other[key].numpy()[pick]
     return Hits(kind, depth, triangle, weights, normal)
 
 
-def free_way(static: Any, moving: Any | None, points: np.ndarray, sun: np.ndarray) -> np.ndarray:
-    """(N,) float32: 1 where the way from (N, 3) ``points`` towards unit vector ``sun`` is free, else 0."""
-    rays = rays_of(points + 0.03 * sun, np.broadcast_to(sun, points.shape))
-    blocked = static.test_occlusions(rays, nthreads=1).numpy()
+@njit(cache=True)
+def hit_kinds(depth, geometry):  # type: ignore[no-untyped-def]
+    """(N,) uint8 kinds of static hits at (N,) ``depth``; geometry 0 is the ground."""
+    out = np.empty(depth.shape[0], np.uint8)
+    for i in range(depth.shape[0]):
+        out[i] = NOTHING if np.isinf(depth[i]) else (GROUND if geometry[i] == 0 else OBJECT)
+    return out
+
+
+def free_way(
+    static: Any, moving: Any | None, points: np.ndarray, sun: np.ndarray, cells: SunCells | None = None
+) -> np.ndarray:
+    """(N,) float32: 1 where the way from (N, 3) ``points`` towards unit vector ``sun`` is free, else 0.
+
+    Args:
+        static: RaycastingScene of what stands still.
+        moving: RaycastingScene of what moves, or None.
+        points: World metres.
+        sun: (3,).
+        cells: Where shadows of what moves may fall; None: anywhere.
+    """
+    tensor = open3d().core.Tensor
+    rays = sun_rays(points, np.asarray(sun, np.float32), np.float32(0.03))
+    blocked = static.test_occlusions(tensor(rays), nthreads=1).numpy()
     if moving is not None:
-        blocked |= moving.test_occlusions(rays, nthreads=1).numpy()
+        near = np.arange(len(rays)) if cells is None else in_cells(points, *cells)
+        near = near[~blocked[near]]
+        if len(near):
+            blocked[near] = moving.test_occlusions(tensor(rays[near]), nthreads=1).numpy()
     return 1.0 - blocked.astype(np.float32)
+
+
+@njit(cache=True)
+def sun_rays(points, sun, ahead):  # type: ignore[no-untyped-def]
+    """(N, 6) float32 rays from (N, 3) ``points`` to the ``sun`` (3,), begun ``ahead`` metres on the way."""
+    out = np.empty((points.shape[0], 6), np.float32)
+    for i in range(points.shape[0]):
+        for k in range(3):
+            out[i, k] = points[i, k] + ahead * sun[k]
+            out[i, 3 + k] = sun[k]
+    return out
+
+
+@njit(cache=True, fastmath=True)
+def world_rays(rays, pose):  # type: ignore[no-untyped-def]
+    """(P, 3) float32 world directions of camera-frame ``rays`` (P, 3) of a camera at (4, 4) ``pose``."""
+    out = np.empty(rays.shape, np.float32)
+    turn = pose[:3, :3].astype(np.float32)
+    for i in range(rays.shape[0]):
+        for k in range(3):
+            out[i, k] = turn[k, 0] * rays[i, 0] + turn[k, 1] * rays[i, 1] + turn[k, 2] * rays[i, 2]
+    return out
+
+
+class Movers:
+    """What moves, at one instant.
+
+    Args:
+        mesh: All of it.
+
+    Attributes:
+        mesh: The mesh.
+        scene: Its RaycastingScene, None for nothing.
+    """
+
+    def __init__(self, mesh: Mesh) -> None:
+        self.mesh = mesh
+        self.scene = ray_scene((mesh.vertices, mesh.triangles)) if len(mesh.triangles) else None
+        self._cells: tuple[np.ndarray, SunCells] | None = None
+
+    def cells(self, sun: np.ndarray) -> SunCells | None:
+        """Where its shadows may fall with the sun at unit vector ``sun``."""
+        if self.scene is None:
+            return None
+        if self._cells is None or not np.array_equal(self._cells[0], sun):
+            self._cells = np.array(sun), sun_cells(self.mesh.vertices, self.mesh.triangles, sun)
+        return self._cells[1]
+
+    def towards(self, pose: np.ndarray, rays: np.ndarray) -> np.ndarray | None:
+        """Which camera-frame ``rays`` (P, 3) with z = 1 of a camera at (4, 4) ``pose`` may hit it; None for nothing."""
+        return None if self.scene is None else towards(self.mesh.vertices, self.mesh.triangles, pose, rays)
 
 
 class RayWorld:
@@ -174,6 +258,7 @@ class RayWorld:
         self.loft = loft_ground(scene, s - 25.0, self.end)
         outside = scene.section.strips[0].color
         self.objects = merge([terrain(scene.road, s - 25.0, self.end, outside), self._near(scene)])
+        self.leafy = np.isin(self.objects.material, (FOLIAGE, LEAVES))
         self._ground = ray_scene((self.loft.vertices, self.loft.triangles))
         self._static = ray_scene(
             (self.loft.vertices, self.loft.triangles), (self.objects.vertices, self.objects.triangles)
@@ -197,16 +282,15 @@ class RayWorld:
             station = vehicle.station(time)
             if s - 30 < station < min(self.end, s + 200):
                 moving.append(vehicle.mesh.moved(scene.road.pose(station, vehicle.d, vehicle.yaw)))
-        self.moving = merge(moving)
-        self._moving = ray_scene((self.moving.vertices, self.moving.triangles)) if moving else None
+        self.movers = Movers(merge(moving))
 
-    def cast(self, origin: np.ndarray, directions: np.ndarray) -> Hits:
-        """Nearest hit of rays from (3,) or (N, 3) ``origin`` along (N, 3) ``directions``."""
-        return nearest_hits(self._static, self._moving, origin, directions)
+    def cast(self, origin: np.ndarray, directions: np.ndarray, near: np.ndarray | None = None) -> Hits:
+        """Nearest hits; arguments as of :func:`nearest_hits`."""
+        return nearest_hits(self._static, self.movers.scene, origin, directions, near)
 
     def sunlit(self, points: np.ndarray, sun: np.ndarray) -> np.ndarray:
         """(N,) float32: 1 where the way from (N, 3) ``points`` towards unit vector ``sun`` is free, else 0."""
-        return free_way(self._static, self._moving, points, sun)
+        return free_way(self._static, self.movers.scene, points, sun, self.movers.cells(sun))
 
     def visible(self, origin: np.ndarray, points: np.ndarray, ground_only: bool) -> np.ndarray:
         """(N,) bool: (N, 3) road ``points`` can be seen from (3,) ``origin`` past the ground (and static objects)."""
@@ -218,7 +302,16 @@ class RayWorld:
 
 
 def rays_of(origin: np.ndarray, directions: np.ndarray) -> Any:
-    """(N, 6) float32 tensor of origins and directions."""
-    rays = np.empty((len(directions), 6), np.float32)
-    rays[:, :3], rays[:, 3:] = origin, directions
-    return open3d().core.Tensor(rays)
+    """(N, 6) float32 tensor of origins (3,) or (N, 3) and directions (N, 3)."""
+    start = np.asarray(origin, np.float32).reshape(-1, 3)
+    return open3d().core.Tensor(_joined(start, np.asarray(directions, np.float32)))
+
+
+@njit(cache=True)
+def _joined(origin, directions):  # type: ignore[no-untyped-def]
+    out = np.empty((directions.shape[0], 6), np.float32)
+    for i in range(directions.shape[0]):
+        j = i if origin.shape[0] > 1 else 0
+        for k in range(3):
+            out[i, k], out[i, 3 + k] = origin[j, k], directions[i, k]
+    return out

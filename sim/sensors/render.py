@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
 from perception.geometry.camera import Camera
 from perception.sim.sensors import ground as ground_shader
 from perception.sim.sensors.noise import texture
 from perception.sim.sensors.objects import shade_objects
-from perception.sim.sensors.project import add_haze, ground_attributes, texture_coordinates
-from perception.sim.sensors.raycast import GROUND, MOVING, NOTHING, OBJECT, Hits, RayWorld
+from perception.sim.sensors.project import add_haze, ground_attributes, place_hits, texture_coordinates
+from perception.sim.sensors.raycast import GROUND, MOVING, OBJECT, Hits, RayWorld, world_rays
+from perception.sim.sensors.shadows import lit_pixels
 from perception.sim.sensors.sky import shade_sky
+from perception.sim.sensors.visible import grouped
 from perception.sim.world.road import STEP
 from perception.sim.world.scene import Light, Scene, Surface
 
@@ -76,7 +79,9 @@ def _hat(positions: np.ndarray, knots: np.ndarray) -> np.ndarray:
     return np.clip(1 - np.abs(positions[:, None] - knots[None]) / step, 0, None)
 
 
-def render(scene: Scene, view: View, world: RayWorld, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def render(
+    scene: Scene, view: View, world: RayWorld, rays: np.ndarray, grid: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Linear radiance along the rays of a view.
 
     Args:
@@ -84,20 +89,21 @@ def render(scene: Scene, view: View, world: RayWorld, rays: np.ndarray) -> tuple
         view: Camera and ego pose.
         world: Ray-casting geometry of this instant.
         rays: (P, 3) float32 camera-frame directions with z = 1.
+        grid: The rays are whole rows of pixels; their shadows are found faster.
 
     Returns:
         (P, 3) float32 radiance, and (P,) float32 depth in metres (inf for the sky).
     """
     pose = view.world_from_camera
-    directions = rays @ pose[:3, :3].T.astype(np.float32)
-    origin = pose[:3, 3].astype(np.float32)
+    directions, origin = world_rays(rays, pose), pose[None, :3, 3].astype(np.float32)
     tables = ground_shader.tables(scene, view.station, view.time)
     frame = _Frame(scene, view, world, as_floats(scene.light), as_floats(scene.surface), tables, texture())
-    out, depth, mirror = frame.trace(np.broadcast_to(origin, directions.shape), directions, primary=True)
-    wet = np.flatnonzero(mirror[:, 0] > 0.01)
+    hits = world.cast(origin, directions, world.movers.towards(pose, rays))
+    out, mirror = frame.shade(hits, origin, directions, True, view.camera.width if grid else 0)
+    wet = np.flatnonzero(mirror > 0.01) if scene.surface.wet > 0 else ()
     if len(wet):
-        _add_mirror(frame, out, wet, mirror[wet], origin + directions[wet] * depth[wet, None], directions[wet])
-    return out, depth
+        _add_mirror(frame, out, wet, mirror[wet], origin + directions[wet] * hits.depth[wet, None], directions[wet])
+    return out, hits.depth
 
 
 def _add_mirror(
@@ -108,9 +114,10 @@ def _add_mirror(
     steep = np.clip(-unit[:, 2], 0, 1)
     rng = np.random.default_rng(7)
     up = unit * np.array([1, 1, -1], np.float32)
-    up[:, 2] += 0.004 + np.abs(rng.normal(0, 0.05, len(up))).astype(np.float32) * (1.2 - mirror[:, 0])
-    image, _, _ = frame.trace(points + 0.02 * up, up, primary=False)
-    share = mirror[:, 0] * (0.03 + 0.97 * (1 - steep) ** 6)
+    up[:, 2] += 0.004 + np.abs(rng.normal(0, 0.05, len(up))).astype(np.float32) * (1.2 - mirror)
+    start = points + 0.02 * up
+    image, _ = frame.shade(frame.world.cast(start, up), start, up, False, 0)
+    share = mirror * (0.03 + 0.97 * (1 - steep) ** 6)
     out[wet] += (np.minimum(image, 6.0) - out[wet] * 0.5) * share[:, None].astype(np.float32)
 
 
@@ -126,38 +133,33 @@ class _Frame:
     tables: tuple[np.ndarray, ...]
     tex: np.ndarray
 
-    def trace(
-        self, origin: np.ndarray, directions: np.ndarray, primary: bool
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Radiance (P, 3), depth (P,) in metres of ``directions``, and mirror weight (P, 1) of rays."""
-        hits = self.world.cast(origin, directions)
-        length = np.linalg.norm(directions, axis=1)
-        unit = directions / length[:, None]
-        out = np.zeros((len(directions), 3), np.float32)
-        mirror = np.zeros((len(directions), 1), np.float32)
-        shade_sky(out, np.flatnonzero(hits.kind == NOTHING), unit, self.tex, self.light)
-        solid = np.flatnonzero(hits.kind != NOTHING)
-        position = origin[solid] + directions[solid] * hits.depth[solid, None]
-        sun = np.array(self.light.sun_dir, np.float32)
-        strength = max(self.light.sun) > 0.05 and primary
-        sunlit = np.ones(len(solid), np.float32)
-        if strength:
-            sunlit = self.world.sunlit(position, sun)
-        lamp = lamp_light(self.light, self.scene.lamps, self.view.world_from_ego, position)
-        for kind in (GROUND, OBJECT, MOVING):
-            pick = np.flatnonzero(hits.kind[solid] == kind)
-            if not len(pick):
-                continue
-            index = solid[pick]
-            if kind == GROUND:
-                wet = self._ground(out, index, hits, directions, sunlit[pick], lamp[pick], primary)
-                mirror[index, 0] = wet
-            else:
-                mesh = self.world.objects if kind == OBJECT else self.world.moving
-                self._objects(out, index, hits, mesh, position[pick], unit, sunlit[pick], lamp[pick])
-        if self.light.fog > 0:
-            add_haze(out, solid, hits.depth * length, self.light.fog, np.asarray(self.light.horizon) * 0.9)
-        return out, hits.depth, mirror
+    def shade(
+        self, hits: Hits, origin: np.ndarray, directions: np.ndarray, primary: bool, width: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Radiance (P, 3) of hits and mirror weight (P,); ``width`` pixels a row, 0 for rays without order."""
+        light, sun = self.light, np.array(self.light.sun_dir, np.float32)
+        unit, distance, place, asks = place_hits(hits.kind, hits.depth, origin, directions, hits.normal, sun)
+        out, mirror = np.zeros((len(directions), 3), np.float32), np.zeros(len(directions))
+        nothing, *groups = grouped(hits.kind, (GROUND, OBJECT, MOVING))
+        shade_sky(out, nothing, unit, self.tex, light)
+        sunlit = np.ones(len(out), np.float32)
+        if primary and max(light.sun) > 0.05:
+            asks[groups[1]] |= self.world.leafy[hits.triangle[groups[1]]]
+            sunlit = lit_pixels(place, distance, asks, width, lambda points: self.world.sunlit(points, sun))
+        lamp = np.zeros(0)
+        if light.headlights > 0 or light.lamps > 0:
+            lamp = lamp_light(light, self.scene.lamps, self.view.world_from_ego, place)
+        mirror[groups[0]] = self._ground(out, groups[0], hits, directions, sunlit, lamp, primary)
+        pixel = 1 / self.view.camera.intrinsics[0, 0]
+        for index, mesh in zip(groups[1:], (self.world.objects, self.world.movers.mesh)):
+            uv = texture_coordinates(index, hits.triangle, hits.weights, mesh.triangles, mesh.texture)
+            shade_objects(
+                out, index, hits.triangle, place, hits.normal, unit, hits.depth, pixel, uv, sunlit, lamp, mesh.color,
+                mesh.material, self.tex, light,
+            )  # fmt: skip
+        if light.fog > 0:
+            add_haze(out, np.concatenate(groups), distance, light.fog, np.asarray(light.horizon) * 0.9)
+        return out, mirror
 
     def _ground(self, out, index, hits: Hits, directions, sunlit, lamp, primary):  # type: ignore[no-untyped-def]
         loft, road, camera = self.world.loft, self.scene.road, self.view.camera
@@ -168,19 +170,14 @@ class _Frame:
         )  # fmt: skip
         if not primary:
             values[:, 2:4] = 0.3
-        boost = np.stack([lamp, np.zeros_like(lamp)], -1)
+        boost = np.zeros((len(index), 2))
+        if len(lamp):
+            boost[:, 0] = lamp[index]
         ground_shader.shade_ground(
-            out, index, values, loft.strip[hits.triangle[index]], sunlit, boost, self.tex, self.surface,
+            out, index, values, loft.strip[hits.triangle[index]], sunlit[index], boost, self.tex, self.surface,
             np.array(self.light.sun), np.array(self.light.ambient), self.tables,
         )  # fmt: skip
         return boost[:, 1]
-
-    def _objects(self, out, index, hits: Hits, mesh, position, unit, sunlit, lamp):  # type: ignore[no-untyped-def]
-        uv = texture_coordinates(index, hits.triangle, hits.weights, mesh.triangles, mesh.texture)
-        shade_objects(
-            out, index, hits.triangle, position, hits.normal, unit, hits.depth, 1 / self.view.camera.intrinsics[0, 0],
-            uv, sunlit, lamp, mesh.color, mesh.material, self.tex, self.light,
-        )  # fmt: skip
 
 
 def lamp_light(light: Light, lamps: np.ndarray, ego: np.ndarray, position: np.ndarray) -> np.ndarray:
@@ -194,20 +191,35 @@ def lamp_light(light: Light, lamps: np.ndarray, ego: np.ndarray, position: np.nd
     """
     total = np.zeros(len(position))
     if light.headlights > 0:
-        local = (position - ego[:3, 3]) @ ego[:3, :3]
-        x, y, z = local[:, 0] - 3.5, local[:, 1], local[:, 2]
-        ahead = np.clip(x, 1e-3, None)
-        beam = np.exp(-((y / (1.6 + 0.28 * ahead)) ** 2)) * np.clip((x - 0.5) / 5.0, 0, 1) ** 1.5
-        reach = 1 / (1 + (ahead / 16.0) ** 2) * np.where(z > 1.2, 0.15, 1.0)
-        total += light.headlights * beam * reach
+        _add_headlights(total, light.headlights, ego, position)
     if light.lamps > 0 and len(lamps):
-        near = np.linalg.norm(lamps - ego[:3, 3], axis=1)
-        for lamp in lamps[np.argsort(near)[:10]]:
-            offset = lamp - position
-            squared = (offset**2).sum(1)
-            down = np.clip(offset[:, 2], 0, None)
-            total += light.lamps * 60.0 * down / (squared + 4.0) ** 1.5
+        near = np.argsort(np.linalg.norm(lamps - ego[:3, 3], axis=1))[:10]
+        _add_lamps(total, light.lamps * 60.0, np.asarray(lamps, np.float64)[near], position)
     return total
+
+
+@njit(cache=True, fastmath=True)
+def _add_headlights(total, strength, ego, position):  # type: ignore[no-untyped-def]
+    local = np.empty(3)
+    for i in range(position.shape[0]):
+        for k in range(3):
+            local[k] = 0.0
+            for m in range(3):
+                local[k] += (position[i, m] - ego[m, 3]) * ego[m, k]
+        x, y, z = local[0] - 3.5, local[1], local[2]
+        if x <= 0.5:
+            continue
+        beam = np.exp(-((y / (1.6 + 0.28 * x)) ** 2)) * min((x - 0.5) / 5.0, 1.0) ** 1.5
+        total[i] += strength * beam / (1 + (x / 16.0) ** 2) * (0.15 if z > 1.2 else 1.0)
+
+
+@njit(cache=True, fastmath=True)
+def _add_lamps(total, strength, lamps, position):  # type: ignore[no-untyped-def]
+    for i in range(position.shape[0]):
+        for k in range(lamps.shape[0]):
+            x, y, down = lamps[k, 0] - position[i, 0], lamps[k, 1] - position[i, 1], lamps[k, 2] - position[i, 2]
+            if down > 0:
+                total[i] += strength * down / (x * x + y * y + down * down + 4.0) ** 1.5
 
 
 def as_floats(table):  # type: ignore[no-untyped-def]

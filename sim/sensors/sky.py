@@ -22,6 +22,8 @@ def sky_color(tex, dx, dy, dz, light, rgb):  # type: ignore[no-untyped-def]
     for c in range(3):
         clear = light.zenith[c] * (1 - blend) + light.horizon[c] * blend + light.sun[c] * halo * (1 - 0.8 * light.cloud)
         rgb[c] = clear * (1 - cover) + cover * body * (0.5 * light.horizon[c] + 0.5 * max(light.horizon[1], 0.0))
+    if dz > 1.5 * max(light.hills[0], light.hills[1]) + 1e-3:  # above the highest silhouette: 0.6 + 0.3 * 2.5
+        return
     azimuth = np.arctan2(dy, dx)
     for layer in range(2):
         rough = sample(tex, azimuth * 18 + light.seed * 7, 40.5 * layer + 3, 2)

@@ -26,7 +26,7 @@ def to_camera(vertices, pose):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, error_model="numpy")
-def _bounds(corners, fx, fy, cx, cy):  # type: ignore[no-untyped-def]
+def pixel_bounds(corners, fx, fy, cx, cy):  # type: ignore[no-untyped-def]
     """Pixel bounds (x0, x1, y0, y1) of the part of a triangle of (3, 3) ``corners`` beyond `NEAR`."""
     x0, x1, y0, y1 = np.inf, -np.inf, np.inf, -np.inf
     for i in range(3):
@@ -85,7 +85,7 @@ def draw_triangles(points, triangles, lens, closeness, hit):  # type: ignore[no-
         for i in range(3):
             for k in range(3):
                 corners[i, k] = points[triangles[t, i], k]
-        left, right, top, bottom = _bounds(corners, fx, fy, cx, cy)
+        left, right, top, bottom = pixel_bounds(corners, fx, fy, cx, cy)
         x0, x1 = max(np.ceil(left - 1e-4), 0.0), min(np.floor(right + 1e-4), width - 1.0)
         y0, y1 = max(np.ceil(top - 1e-4), 0.0), min(np.floor(bottom + 1e-4), height - 1.0)
         if not (x0 <= x1 and y0 <= y1):
@@ -177,6 +177,23 @@ def resolve_grid(points, triangles, lens, pose, closeness, hit, rays, depth, wei
             ax, ay, az, bx, by, bz, kx, ky, kz, _ = planes(corners)
             a, b, c = ax * dx + ay * dy + az, bx * dx + by * dy + bz, kx * dx + ky * dy + kz
             weights[i, 0], weights[i, 1] = b / (a + b + c), c / (a + b + c)
+
+
+@njit(cache=True)
+def outlines(key, image):  # type: ignore[no-untyped-def]
+    """(H, W) bool: pixels with a neighbour of another ``key`` (H, W) and of another colour in ``image`` (H, W, 3)."""
+    height, width = key.shape
+    edge = np.zeros(key.shape, np.bool_)
+    for y in range(height):
+        for x in range(width):
+            for v, u in ((y, x + 1), (y + 1, x)):
+                if v >= height or u >= width or key[y, x] == key[v, u]:
+                    continue
+                for c in range(3):
+                    a, b = image[y, x, c], image[v, u, c]
+                    if abs(a - b) > 0.03 * (a + b) + 0.002:
+                        edge[y, x] = edge[v, u] = True
+    return edge
 
 
 def grouped(triangle: np.ndarray, first: np.ndarray) -> list[np.ndarray]:

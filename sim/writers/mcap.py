@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from perception.errors import PerceptionError, UnknownNameError
 from perception.jobs import run_jobs
 from perception.sim import presets
-from perception.sim.city.drive import TownDrive
 from perception.sim.city.sensors.rigs import DEFAULT_SIZES
-from perception.sim.drive import SimulatedDrive
 from perception.sim.writers import Request, check_request
-from perception.sinks.mcap_inputs import McapFrameWriter
 from perception.sinks.storage import storage_errors
 from perception.structures import Frame
 
 
 class _Job(NamedTuple):
     path: str
-    make: Callable[..., Iterable[Frame]]
+    town: bool
     settings: dict[str, Any]
 
 
@@ -54,6 +51,8 @@ def write_drive(drive: Iterable[Frame], path: str | Path) -> None:
     Raises:
         PerceptionError: The disk cannot be written.
     """
+    from perception.sinks.mcap_inputs import McapFrameWriter
+
     path = Path(path)
     temporary = path.with_name(path.name + ".tmp")
     with McapFrameWriter(temporary) as writer:
@@ -94,7 +93,7 @@ def write_drives(
         PerceptionError: Numbers out of range, unknown preset, or the disk cannot be written.
     """
     settings = {"preset": preset, "n_frames": frames, "fps": fps, "size": size}
-    yield from _write_all(out, preset, scenes, frames, seed, workers, SimulatedDrive, settings)
+    yield from _write_all(out, preset, scenes, frames, seed, workers, False, settings)
 
 
 def write_town_drives(
@@ -133,18 +132,18 @@ def write_town_drives(
         raise UnknownNameError("rig", rig, DEFAULT_SIZES)
     settings = {"preset": preset, "n_frames": frames, "rate_hz": rate_hz, "rig": rig, "lidar": lidar or None}
     settings["size"] = size or DEFAULT_SIZES[rig]
-    yield from _write_all(out, f"town_{preset}", scenes, frames, seed, workers, TownDrive, settings)
+    yield from _write_all(out, f"town_{preset}", scenes, frames, seed, workers, True, settings)
 
 
 def _write_all(
     out: str | Path, name: str, scenes: int, frames: int, seed: int, workers: int,
-    make: Callable[..., Iterable[Frame]], settings: dict[str, Any],
+    town: bool, settings: dict[str, Any],
 ) -> Iterator[Path]:  # fmt: skip
-    """Write drives ``<name>_<seed>.mcap`` that ``make(seed, **settings)`` returns."""
+    """Write drives ``<name>_<seed>.mcap`` through towns or along roads."""
     check_request(scenes, frames, seed)
     presets.get(settings["preset"])
     jobs = [
-        _Job(str(Path(out) / f"{name}_{number:07d}.mcap"), make, {**settings, "seed": number})
+        _Job(str(Path(out) / f"{name}_{number:07d}.mcap"), town, {**settings, "seed": number})
         for number in range(seed, seed + scenes)
     ]
     for job, _ in zip(jobs, run_jobs(_write, jobs, workers)):
@@ -152,5 +151,7 @@ def _write_all(
 
 
 def _write(job: _Job) -> None:
+    from perception.sim import SimulatedDrive, TownDrive  # heavy: the process that hands out the jobs needs neither
+
     if not Path(job.path).is_file():
-        write_drive(job.make(**job.settings), job.path)
+        write_drive((TownDrive if job.town else SimulatedDrive)(**job.settings), job.path)

@@ -10,13 +10,10 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-import scipy.io
 
 from perception.errors import PerceptionError
 from perception.jobs import run_jobs
-from perception.sim.crowd import render_crowd_sample
 from perception.sim.writers import Request
-from perception.sinks.storage import write_file
 
 PART = "part_S_final"
 """Folder of the simulated part, beside ``part_A_final`` and ``part_B_final`` of the real data."""
@@ -89,6 +86,8 @@ def write_crowds(
     for job, record in zip(jobs, run_jobs(_write_picture, jobs, workers)):
         records[job.split].append(record)
         yield root / record["image"]
+    from perception.sinks.storage import write_file
+
     for split, found in records.items():
         write_file(root / f"{split}.json", json.dumps({"images": found}).encode())
 
@@ -100,6 +99,9 @@ def _write_picture(job: _Job) -> dict[str, Any]:
     picture, labels = folder / "images" / f"{name}.jpg", folder / "ground_truth" / f"{name}.json"
     if picture.is_file() and labels.is_file():
         return json.loads(labels.read_text())
+    from perception.sim.crowd import render_crowd_sample  # heavy: the process that hands out the jobs needs neither
+    from perception.sinks.storage import write_file
+
     sample = render_crowd_sample(job.seed, job.size, job.people)
     points = sample.points.astype(np.float64) + 0.5
     record = {
@@ -107,7 +109,9 @@ def _write_picture(job: _Job) -> dict[str, Any]:
         "size": list(job.size),
         "points": points.round(2).tolist(),
     }
-    _, code = cv2.imencode(".jpg", sample.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    _, code = cv2.imencode(
+        ".jpg", cv2.cvtColor(sample.image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    )
     write_file(folder / "ground_truth" / f"GT_{name}.mat", mat_bytes(points))
     write_file(labels, json.dumps(record).encode())
     write_file(picture, code.tobytes())
@@ -116,6 +120,8 @@ def _write_picture(job: _Job) -> dict[str, Any]:
 
 def mat_bytes(points: np.ndarray) -> bytes:
     """A ShanghaiTech annotation file of (N, 2) points: cell ``image_info`` with a struct of location and number."""
+    import scipy.io
+
     info = np.empty((1, 1), object)
     info[0, 0] = {"location": np.asarray(points, np.float64).reshape(-1, 2), "number": float(len(points))}
     buffer = io.BytesIO()

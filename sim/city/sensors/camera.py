@@ -9,14 +9,16 @@ import numpy as np
 from perception.geometry.camera import Camera
 from perception.sim.city.model import Town
 from perception.sim.city.sensors.ground_shader import pyramid, shade_ground
-from perception.sim.city.sensors.kernels import place_hits, soften_edges
+from perception.sim.city.sensors.kernels import soften_edges
 from perception.sim.city.sensors.world import RayTown, TownHits
 from perception.sim.sensors.noise import texture
 from perception.sim.sensors.objects import shade_objects
-from perception.sim.sensors.project import add_haze, texture_coordinates
-from perception.sim.sensors.raycast import GROUND, MOVING, NOTHING, OBJECT
+from perception.sim.sensors.project import add_haze, place_hits, texture_coordinates
+from perception.sim.sensors.raycast import GROUND, MOVING, OBJECT, world_rays
 from perception.sim.sensors.render import as_floats, lamp_light
+from perception.sim.sensors.shadows import lit_pixels
 from perception.sim.sensors.sky import shade_sky
+from perception.sim.sensors.visible import grouped
 
 
 class View(NamedTuple):
@@ -59,11 +61,12 @@ class Painter:
             rays: (H * W, 3) float32 camera-frame directions with z = 1, see ``pixel_rays``.
         """
         pose = world_from_ego @ camera.ego_from_camera
-        directions = rays @ pose[:3, :3].T.astype(np.float32)
+        directions, near = world_rays(rays, pose), self.world.movers.towards(pose, rays)
         origin = pose[None, :3, 3].astype(np.float32)
         pixel = 1 / float(camera.intrinsics[0, 0])
-        out, hits, mirror = self._trace(origin, directions, pixel, world_from_ego, shadows=True)
-        wet = np.flatnonzero(mirror > 0.02)
+        hits = self.world.cast(origin, directions, near)
+        out, mirror = self._shade(hits, origin, directions, pixel, world_from_ego, camera.width)
+        wet = np.flatnonzero(mirror > 0.02) if self.town.wet > 0 else ()
         if len(wet):
             self._reflect(out, wet, mirror, origin, directions, hits, pixel, world_from_ego)
         shape = camera.height, camera.width
@@ -71,45 +74,36 @@ class Painter:
         soften_edges(radiance, hits.normal.reshape(*shape, 3), depth, instance)
         return View(radiance, depth, hits.category.reshape(shape), instance)
 
-    def _trace(
-        self, origin: np.ndarray, directions: np.ndarray, pixel: float, ego: np.ndarray, shadows: bool
-    ) -> tuple[np.ndarray, TownHits, np.ndarray]:
-        hits = self.world.cast(origin, directions)
-        sun = np.array(self.town.light.sun_dir, np.float32)
+    def _shade(
+        self, hits: TownHits, origin: np.ndarray, directions: np.ndarray, pixel: float, ego: np.ndarray, width: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Radiance (P, 3) of hits, and how much of it is mirrored (P,); with shadows where ``width`` is not 0."""
+        town, light, tex, ground = self.town, self.light, self.tex, self.town.ground
+        sun = np.array(light.sun_dir, np.float32)
         unit, distance, place, facing = place_hits(hits.kind, hits.depth, origin, directions, hits.normal, sun)
-        out = np.zeros((len(directions), 3), np.float32)
-        mirror = np.zeros(len(directions), np.float32)
-        shade_sky(out, np.flatnonzero(hits.kind == NOTHING), unit, self.tex, self.light)
-        solid = np.flatnonzero(hits.kind != NOTHING)
-        position = place[solid]
-        sunlit = np.ones(len(solid), np.float32)
-        if shadows and max(self.town.light.sun) > 0.05:
-            lit = np.flatnonzero(facing[solid])
-            sunlit[lit] = self.world.sunlit(position[lit], sun)
-        lamp = lamp_light(self.light, self.town.lamps, ego, position)
-        for kind in (GROUND, OBJECT, MOVING):
-            pick = np.flatnonzero(hits.kind[solid] == kind)
-            if len(pick) == 0:
-                continue
-            index, near = solid[pick], position[pick]
-            if kind == GROUND:
-                ground = self.town.ground
-                shade_ground(
-                    out, mirror, index, near, unit, distance, hits.normal, pixel, sunlit[pick], lamp[pick], self.levels,
-                    ground.origin, ground.resolution, self.town.wet, self.tex, self.light,
-                )  # fmt: skip
-                continue
-            mesh = self.town.static if kind == OBJECT else self.world.moving
+        out, mirror = np.zeros((len(directions), 3), np.float32), np.zeros(len(directions), np.float32)
+        nothing, *groups = grouped(hits.kind, (GROUND, OBJECT, MOVING))
+        shade_sky(out, nothing, unit, tex, light)
+        sunlit = np.ones(len(out), np.float32)
+        if width and max(light.sun) > 0.05:
+            sunlit = lit_pixels(place, distance, facing, width, lambda points: self.world.sunlit(points, sun))
+        lamp = lamp_light(light, town.lamps, ego, place) if light.headlights > 0 or light.lamps > 0 else np.zeros(0)
+        shade_ground(
+            out, mirror, groups[0], place, unit, distance, hits.normal, pixel, sunlit, lamp, self.levels, ground.origin,
+            ground.resolution, town.wet, tex, light,
+        )  # fmt: skip
+        for index, mesh in zip(groups[1:], (town.static, self.world.moving)):
             uv = texture_coordinates(index, hits.triangle, hits.weights, mesh.triangles, mesh.texture)
             shade_objects(
-                out, index, hits.triangle, near, hits.normal, unit, distance, pixel, uv, sunlit[pick], lamp[pick],
-                mesh.color, mesh.material, self.tex, self.light,
+                out, index, hits.triangle, place, hits.normal, unit, distance, pixel, uv, sunlit, lamp, mesh.color,
+                mesh.material, tex, light,
             )  # fmt: skip
-            if kind == OBJECT:
+            if mesh is town.static:
                 self._faces(out, index, hits, uv)
-        if self.town.light.fog > 0:
-            add_haze(out, solid, distance, self.town.light.fog, np.asarray(self.town.light.horizon) * 0.9)
-        return out, hits, mirror
+        if light.fog > 0:
+            solid = np.concatenate(groups)
+            add_haze(out, solid, distance, light.fog, np.asarray(light.horizon) * 0.9)
+        return out, mirror
 
     def _faces(self, out: np.ndarray, index: np.ndarray, hits: TownHits, uv: np.ndarray) -> None:
         """Lay the pictures of signs, lights and boards over their lit faces; signal lamps shine by themselves."""
@@ -134,6 +128,7 @@ class Painter:
         steep = np.clip(-unit[:, 2], 0, 1)
         up = unit * np.array([1, 1, -1], np.float32)
         up[:, 2] += 0.004 + np.abs(np.random.default_rng(7).normal(0, 0.05, len(up))).astype(np.float32)
-        image, _, _ = self._trace(points + 0.02 * up, up, pixel, ego, shadows=False)
+        start = points + 0.02 * up
+        image, _ = self._shade(self.world.cast(start, up), start, up, pixel, ego, 0)
         share = mirror[wet] * (0.03 + 0.97 * (1 - steep) ** 6)
         out[wet] += (np.minimum(image, 6.0) - out[wet] * 0.5) * share[:, None].astype(np.float32)

@@ -22,15 +22,19 @@ def pyramid(ground: GroundMap, levels: int = 7) -> tuple[np.ndarray, ...]:
 
 
 @njit(cache=True, fastmath=True, inline="always")
-def _texel(image, x, y, channel):  # type: ignore[no-untyped-def]
-    """Bilinear value at cell coordinates (x, y), clamped."""
+def _add_texel(image, x, y, rgb):  # type: ignore[no-untyped-def]
+    """Add the bilinear value at cell coordinates (x, y), clamped, to ``rgb``: squared, as displays do."""
     x = min(max(x, 0.0), image.shape[1] - 1.001)
     y = min(max(y, 0.0), image.shape[0] - 1.001)
     i, j = int(x), int(y)
-    u, v = x - i, y - j
-    top = image[j, i, channel] * (1 - u) + image[j, i + 1, channel] * u
-    bottom = image[j + 1, i, channel] * (1 - u) + image[j + 1, i + 1, channel] * u
-    return top * (1 - v) + bottom * v
+    u, v = np.float32(x - i), np.float32(y - j)
+    one, share = np.float32(1), np.float32(1 / 255.0)
+    a, b, c, d = (one - u) * (one - v), u * (one - v), (one - u) * v, u * v
+    for k in range(3):
+        value = (
+            image[j, i, k] * a + image[j, i + 1, k] * b + image[j + 1, i, k] * c + image[j + 1, i + 1, k] * d
+        ) * share
+        rgb[k] += value * value
 
 
 @njit(cache=True, fastmath=True)
@@ -43,13 +47,13 @@ def shade_ground(
         out: (P, 3) float32 pixels.
         mirror: (P,) float32 share of mirrored surroundings, written.
         index: (N,) int64 pixels to shade.
-        position: (N, 3) world metres.
+        position: (P, 3) world metres.
         rays: (P, 3) unit directions.
         depth: (P,) distance in metres.
         normals: (P, 3) unit normals, either orientation.
         pixel: Angle of a pixel, radians.
-        sunlit: (N,) share of direct sun.
-        lamp: (N,) artificial light.
+        sunlit: (P,) share of direct sun.
+        lamp: (P,) artificial light, or (0,) for none.
         levels: See :func:`pyramid`.
         corner: (2,) world position of the corner of the picture.
         resolution: Metres a cell of the first level.
@@ -60,7 +64,8 @@ def shade_ground(
     rgb = np.zeros(3)
     for n in range(index.shape[0]):
         i = index[n]
-        x, y = position[n, 0], position[n, 1]
+        x, y = position[i, 0], position[i, 1]
+        glim = lamp[i] if lamp.shape[0] else 0.0
         facing = abs(rays[i, 0] * normals[i, 0] + rays[i, 1] * normals[i, 1] + rays[i, 2] * normals[i, 2])
         foot = depth[i] * pixel
         long = foot / max(facing, 0.01)
@@ -76,15 +81,13 @@ def shade_ground(
         for k in range(taps):
             t = (k + 0.5) / taps - 0.5
             u, v = (x + dx * t - corner[0]) * scale - 0.5, (y + dy * t - corner[1]) * scale - 0.5
-            for c in range(3):
-                value = _texel(image, u, v, c) / 255.0
-                rgb[c] += value * value
+            _add_texel(image, u, v, rgb)
         fade = 1.0 / (1.0 + (long / 0.06) ** 2)
         grain = 1 + 0.14 * fade * sample(tex, x * 23.0, y * 23.0, 0) + 0.06 * sample(tex, x * 0.9, y * 0.9, 2)
         grain += 0.07 * sample(tex, x * 0.17, y * 0.17, 2)
         puddle = min(max(sample(tex, x * 0.25, y * 0.25, 1) * 0.8 + wet - 0.4, 0.0), 1.0) * wet
         dark = max(grain, 0.3) * (1 - 0.4 * wet) / taps
-        sun = max(abs(normals[i, 2]) * light.sun_dir[2], 0.0) * sunlit[n]
+        sun = max(abs(normals[i, 2]) * light.sun_dir[2], 0.0) * sunlit[i]
         for c in range(3):
-            out[i, c] = rgb[c] * dark * (light.sun[c] * sun + light.ambient[c] + lamp[n])
+            out[i, c] = rgb[c] * dark * (light.sun[c] * sun + light.ambient[c] + glim)
         mirror[i] = 0.10 * wet + 0.55 * puddle

@@ -10,8 +10,8 @@ import numpy as np
 from perception.sim.city.actors import actor_meshes
 from perception.sim.city.model import Category, Town, pose_at
 from perception.sim.city.sensors.kernels import label_hits
-from perception.sim.sensors.raycast import Hits, free_way, nearest_hits, ray_scene
-from perception.sim.world.mesh import Mesh, merge
+from perception.sim.sensors.raycast import Hits, Movers, free_way, nearest_hits, ray_scene
+from perception.sim.world.mesh import Mesh
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,6 @@ class RayTown:
         self.town, self.reach = town, reach
         vertices, triangles = _ground_mesh(town)
         self._static = ray_scene((vertices, triangles), (town.static.vertices, town.static.triangles))
-        self.moving: Mesh = merge([])
         self.move(0.0)
 
     def move(self, time: float) -> None:
@@ -49,14 +48,14 @@ class RayTown:
         ego = pose_at(town.ego, time)[:2, 3]
         near = np.flatnonzero(np.abs(town.actors.at(time)[0][:, :2] - ego).max(1) < self.reach)
         actors = town.actors.pick(near)
-        self.moving, row = actor_meshes(actors, town.meshes, time, town.ground)
-        self._moving = ray_scene((self.moving.vertices, self.moving.triangles)) if len(row) else None
+        mesh, row = actor_meshes(actors, town.meshes, time, town.ground)
+        self.movers = Movers(mesh)
         self.moving_instance = actors.instance[row]
         self.moving_category = np.where(actors.person[row], Category.PERSON, Category.VEHICLE).astype(np.uint8)
 
-    def cast(self, origin: np.ndarray, directions: np.ndarray) -> TownHits:
-        """Nearest hit of rays from (3,) or (N, 3) ``origin`` along (N, 3) ``directions``."""
-        hits = nearest_hits(self._static, self._moving, origin, directions)
+    def cast(self, origin: np.ndarray, directions: np.ndarray, near: np.ndarray | None = None) -> TownHits:
+        """Nearest hits of rays from (3,) or (N, 3) ``origin`` along (N, 3) ``directions``; ``near`` may hit movers."""
+        hits = nearest_hits(self._static, self.movers.scene, origin, directions, near)
         town, ground = self.town, self.town.ground
         start = np.atleast_2d(np.asarray(origin, np.float32))
         category, instance = label_hits(
@@ -66,13 +65,18 @@ class RayTown:
         return TownHits(hits.kind, hits.depth, hits.triangle, hits.weights, hits.normal, category, instance)
 
     @property
+    def moving(self) -> Mesh:
+        """The mesh of all that moves."""
+        return self.movers.mesh
+
+    @property
     def scenes(self) -> tuple[Any, Any]:
         """The static and the moving RaycastingScene (None when nothing moves)."""
-        return self._static, self._moving
+        return self._static, self.movers.scene
 
     def sunlit(self, points: np.ndarray, sun: np.ndarray) -> np.ndarray:
         """(N,) float32: 1 where the way from (N, 3) ``points`` towards unit vector ``sun`` is free, else 0."""
-        return free_way(self._static, self._moving, points, sun)
+        return free_way(self._static, self.movers.scene, points, sun, self.movers.cells(sun))
 
 
 def _ground_mesh(town: Town, step: int = 1, beyond: float = 900.0) -> tuple[np.ndarray, np.ndarray]:
