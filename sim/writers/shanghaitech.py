@@ -18,6 +18,8 @@ from perception.sim.writers import Request
 PART = "part_S_final"
 """Folder of the simulated part, beside ``part_A_final`` and ``part_B_final`` of the real data."""
 JPEG_QUALITY = 92
+_HEADER = b"MATLAB 5.0 MAT-file".ljust(116)
+"""Text at the start of MATLAB files; scipy writes the time of day there, which would make equal labels differ."""
 
 
 def write(request: Request) -> Iterator[str]:
@@ -126,4 +128,4 @@ def mat_bytes(points: np.ndarray) -> bytes:
     info[0, 0] = {"location": np.asarray(points, np.float64).reshape(-1, 2), "number": float(len(points))}
     buffer = io.BytesIO()
     scipy.io.savemat(buffer, {"image_info": info}, do_compression=True)
-    return buffer.getvalue()
+    return _HEADER + buffer.getvalue()[len(_HEADER) :]

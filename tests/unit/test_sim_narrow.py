@@ -1,12 +1,16 @@
 """Casting fewer rays must not change what they find."""
 
+import io
+
 import numpy as np
+import scipy.io
 
 from perception.sim.city.sensors.rigs import make_rig
 from perception.sim.sensors.narrow import in_cells, sun_cells, towards
 from perception.sim.sensors.raycast import free_way, nearest_hits, ray_scene, world_rays
 from perception.sim.sensors.render import pixel_rays
 from perception.sim.sensors.shadows import lit_pixels
+from perception.sim.writers.shanghaitech import mat_bytes
 
 SUN = np.array([0.48, 0.6, 0.64], np.float32)
 
@@ -71,3 +75,11 @@ def test_shadows_from_every_second_pixel():
     jumps = np.where((x + y) % 2, 9, 20).astype(np.float32).ravel()  # no neighbour lies on the same surface
     np.testing.assert_array_equal(lit_pixels(place, jumps, asks, 60, sunlit), expected)
     assert sum(cast) == asks.sum()
+
+
+def test_labels_hold_no_time_of_day():
+    points = np.array([[3.5, 4.5], [10.0, 2.0]])
+    code = mat_bytes(points)
+    assert code[:128].startswith(b"MATLAB 5.0 MAT-file   ") and b"Created" not in code[:116]
+    info = scipy.io.loadmat(io.BytesIO(code))["image_info"][0, 0]
+    np.testing.assert_array_equal(info["location"][0, 0], points)
