@@ -12,7 +12,7 @@ HELP = "what patches do to a model: craft, evaluate, place, report"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-commands."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="run|craft|eval|place|report")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="run|craft|eval|study|place|print|report")
     both = commands.add_parser("run", help="craft and evaluate in one go")
     both.add_argument("config", help="config of an attack, a shipped name or a path")
     both.add_argument("--out", type=Path, help="folder (default: work_dirs/<config>)")
@@ -48,6 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--occlusion", default="lidar", metavar="lidar|none|FOLDER", help="what hides it; FOLDER/<camera>/<frame>.png"
     )
     place.add_argument("--out", type=Path, default=Path("out/place"))
+    printing = commands.add_parser("print", help="patches as pictures of their true size, to stick on a surface")
+    printing.add_argument("folder", type=Path, help="what craft made")
+    printing.add_argument("--on", required=True, metavar="SIGN|HxW", help="class of a sign, or metres of a rectangle")
+    printing.add_argument("--dpi", type=float, default=300.0)
+    printing.add_argument("--out", type=Path, help="folder (default: that of the patch)")
     report = commands.add_parser("report", help="one line for each report")
     report.add_argument("folders", type=Path, nargs="+")
 
@@ -75,6 +80,13 @@ def run(args: argparse.Namespace) -> int:
 
         placing = Placing(spot, size, args.on, args.camera, args.patch, args.frames, args.occlusion)
         return place_patch(args.drive, placing, args.out)
+    if args.action == "print":
+        from perception.plugins.patch_robustness.printing import print_patches
+
+        surface = _metres(args.on, "--on") if args.on[:1].isdigit() else args.on
+        for path in print_patches(args.folder, surface, args.dpi, args.out):
+            print(f"wrote {path}")
+        return 0
     return commands.list_reports(args.folders)
 
 
@@ -89,11 +101,11 @@ def _limit(text: str) -> float:
     return limit
 
 
-def _metres(text: str) -> tuple[float, float]:
+def _metres(text: str, option: str = "--size") -> tuple[float, float]:
     try:
         height, width = (float(part) for part in text.lower().split("x"))
     except ValueError as error:
-        raise PerceptionError(f"--size: expected HxW in metres, found {text!r}") from error
+        raise PerceptionError(f"{option}: expected HxW in metres, found {text!r}") from error
     if not (height > 0 and width > 0):
-        raise PerceptionError(f"--size: expected positive metres, found {text!r}")
+        raise PerceptionError(f"{option}: expected positive metres, found {text!r}")
     return height, width

@@ -50,7 +50,13 @@ class Bundle:
         return PatchSet(self.patch, tuple(self.header.get("keys", ("",))))
 
 
-def export_png(path: str | Path, patch: Tensor, dpi: float = 300.0, size_m: tuple[float, float] | None = None) -> None:
+def export_png(
+    path: str | Path,
+    patch: Tensor,
+    dpi: float = 300.0,
+    size_m: tuple[float, float] | None = None,
+    mask: Tensor | None = None,
+) -> None:
     """Write a patch for printing.
 
     Args:
@@ -59,12 +65,15 @@ def export_png(path: str | Path, patch: Tensor, dpi: float = 300.0, size_m: tupl
         dpi: Dots per inch stored in the file.
         size_m: Printed height and width in metres: pixels are repeated until the picture has that size at ``dpi``;
             None keeps one dot a pixel.
+        mask: (h, w) bool where the picture is patch; the rest is transparent.
     """
     import io
 
     from PIL import Image
 
     array = _quantised(patch)
+    if mask is not None:
+        array = np.dstack([array, mask.numpy().astype(np.uint8) * 255])
     if size_m is not None:
         rows, columns = (max(round(size / 0.0254 * dpi), 1) for size in size_m)
         y = np.arange(rows) * array.shape[0] // rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import runpy
 from pathlib import Path
@@ -12,8 +13,9 @@ import pytest
 import torch
 
 from perception.attack import AttackSample
+from perception.cli import main
 from perception.errors import InputError, PerceptionError, UnknownNameError
-from perception.plugins.patch_robustness.attacks import AttackConfig, attacked_images, control_patch, craft
+from perception.plugins.patch_robustness.attacks import AttackConfig, Crafted, attacked_images, control_patch, craft
 from perception.plugins.patch_robustness.bundle import export_png, load_bundle, save_bundle
 from perception.plugins.patch_robustness.eot import EOT
 from perception.plugins.patch_robustness.evaluate import evaluate, summary
@@ -166,6 +168,32 @@ def test_printing_has_the_size_asked_for(tmp_path: Path):
     picture = Image.open(tmp_path / "print.png")
     assert picture.size == (2000, 1000)
     assert picture.info["dpi"] == pytest.approx((100, 100), abs=0.1)
+
+
+def test_patches_are_printed_as_they_go_on_a_sign(tmp_path: Path, capsys):
+    from PIL import Image
+
+    config = dataclasses.replace(CONFIG, width=64, size="1_10x10_middle")
+    crafted = Crafted(control_patch("random", 64), (1.0, 0.5), 0.1, 0)
+    save_bundle(tmp_path / "patch", crafted, config, {})
+    assert main(["attack", "print", str(tmp_path / "patch"), "--on", "octagon", "--dpi", "100"]) == 0
+    sheet = Image.open(tmp_path / "patch/print_octagon.png")
+    # 10 inches are 17.8 pixels of the 64 that span 0.915 m: a sticker of 18, that is 0.257 m or 1013 dots
+    assert sheet.mode == "RGBA" and sheet.size == (1013, 1013) and np.asarray(sheet)[..., 3].all()
+
+    whole = dataclasses.replace(CONFIG, width=64, size="")
+    save_bundle(tmp_path / "whole", crafted, whole, {})
+    assert main(["attack", "print", str(tmp_path / "whole"), "--on", "diamond-s", "--dpi", "50"]) == 0
+    alpha = np.asarray(Image.open(tmp_path / "whole/print_diamond-s.png"))[..., 3]
+    assert alpha.shape == (1181, 1181) and not alpha[0, 0] and alpha[590, 590] == 255
+    assert (
+        main(["attack", "print", str(tmp_path / "whole"), "--on", "1x2", "--dpi", "25.4", "--out", str(tmp_path)]) == 0
+    )
+    assert Image.open(tmp_path / "print_1x2m.png").size == (2000, 1000)
+    for on, dpi, message in (("oval", "300", "octagon"), ("9x9", "300", "lower --dpi"), ("1x2", "0", "2400 dpi")):
+        capsys.readouterr()
+        assert main(["attack", "print", str(tmp_path / "whole"), "--on", on, "--dpi", dpi]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_the_road_concerns_every_instance():
