@@ -23,6 +23,7 @@ from perception.sources.pixels import decode_compressed
 from perception.sources.rig import camera_yaws, check_cameras
 from perception.sources.side_by_side import side_by_side
 from perception.sources.transforms import PoseTrack
+from perception.sources.wire import MessageError
 from perception.structures import Calibration, Fault, Frame, PointCloud, Provenance, Result
 
 __all__ = [
@@ -307,10 +308,21 @@ def frames_apart(count: int, period_s: float = 0.1) -> np.ndarray:
 
 
 def image_size(track: Track) -> tuple[int, int]:
-    """(width, height) of the first picture of a camera; raises ``MessageError`` when it does not decode."""
-    image = track.read(0)
-    assert isinstance(image, np.ndarray)
-    return image.shape[1], image.shape[0]
+    """(width, height) of the first picture of a camera that is there.
+
+    Raises:
+        MessageError: It does not decode, or the first hundred are missing.
+    """
+    missing = ""
+    for number in range(min(len(track.times_ns), 100)):
+        try:
+            image = track.read(number)
+        except OSError as error:
+            missing = missing or str(error)
+            continue
+        assert isinstance(image, np.ndarray)
+        return image.shape[1], image.shape[0]
+    raise MessageError(f"{track.name}: expected a picture, found none: {missing or 'no files'}")
 
 
 def _file_track(

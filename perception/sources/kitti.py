@@ -291,6 +291,10 @@ def _benchmark_rig(
         size = sizes.get(number) if sizes is not None else image_size(track)
         if size:
             projection = _matrix(matrices, f"P{number}", (3, 4), path)
+            if abs(np.linalg.det(projection[:, :3])) < 1e-9:
+                raise InputError(
+                    path, f"calibration P{number}", "a projection of focal lengths above 0", str(projection)
+                )
             cameras[track.name] = _rectified_camera(track.name, size, projection, ego_from_cam0)
     return Calibration(cameras, {lidar: ego_from_cam0 @ _affine(_matrix(matrices, "Tr", (3, 4), path))})
 

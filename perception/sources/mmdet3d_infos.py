@@ -103,7 +103,7 @@ class Mmdet3dInfosSource(DatasetSource):
 
         layout = Layout(tracks, sensors | {"lidar": "lidar"}, calibration, truth=lambda _, n: _truth(samples[n], about))
         if all("ego2global" in sample for sample in samples):
-            poses = [np.array(sample["ego2global"], np.float64).reshape(4, 4) for sample in samples]
+            poses = [_numbers(sample["ego2global"]).reshape(4, 4) for sample in samples]
             layout.poses, layout.pose_source = PoseTrack.of(times, poses), "ego2global"
         return layout
 
@@ -127,6 +127,14 @@ def _load(file: Path) -> Any:
     return data
 
 
+def _numbers(value: Any) -> np.ndarray:
+    """Float64 of what a pickle holds; a damaged dtype may claim that its numbers are objects, and must not be used."""
+    array = np.asarray(value)
+    if array.dtype.hasobject:
+        raise ValueError("an array of objects in place of numbers")
+    return array.astype(np.float64)
+
+
 def _find(root: Path, name: str, channel: str) -> Path:
     places = [file_inside(root, f"{place.format(channel=channel)}/{name}".lstrip("/")) for place in _PLACES]
     return next((path for path in places if path.is_file()), places[0])
@@ -135,7 +143,7 @@ def _find(root: Path, name: str, channel: str) -> Path:
 def _ego_from_lidar(sample: Mapping[str, Any]) -> np.ndarray:
     given = sample["lidar_points"].get("lidar2ego")
     if given is not None:
-        return np.array(given, np.float64).reshape(4, 4)
+        return _numbers(given).reshape(4, 4)
     return make_pose(np.eye(3), np.array([0, 0, LIDAR_HEIGHT_M]))
 
 
@@ -146,15 +154,15 @@ def _rig(sample: Mapping[str, Any], tracks: Mapping[str, Any]) -> Calibration:
         item = sample["images"].get(channel)
         if item is None or "lidar2cam" not in item:
             continue
-        matrix = np.array(item["cam2img"], np.float64)[:3, :3]
+        matrix = _numbers(item["cam2img"])[:3, :3]
         own = item.get("cam2ego")
-        camera_from_lidar: np.ndarray = np.array(item["lidar2cam"], np.float64).reshape(4, 4)
+        camera_from_lidar: np.ndarray = _numbers(item["lidar2cam"]).reshape(4, 4)
         if np.shape(item["cam2img"]) != (3, 3):  # a projection: its last column places the camera beside camera 0
-            shift = np.linalg.solve(matrix, np.array(item["cam2img"], np.float64)[:3, 3])
+            shift = np.linalg.solve(matrix, _numbers(item["cam2img"])[:3, 3])
             camera_from_lidar = make_pose(np.eye(3), shift) @ camera_from_lidar
         pose = ego_from_lidar @ invert_pose(camera_from_lidar)
         if own is not None:
-            pose = np.array(own, np.float64).reshape(4, 4)
+            pose = _numbers(own).reshape(4, 4)
         size = int(item.get("width") or 0), int(item.get("height") or 0)
         if not all(size):
             size = image_size(tracks[channel])
@@ -168,8 +176,8 @@ def _truth(sample: Mapping[str, Any], about: Mapping[str, Any]) -> list[Result]:
     names = about.get("categories") or {}
     classes = tuple(sorted(names, key=lambda name: int(names[name]))) or tuple(map(str, range(100)))
     rows = [row for row in sample["instances"] if 0 <= int(row["bbox_label_3d"]) < len(classes)]
-    boxes = np.array([row["bbox_3d"] for row in rows], np.float64).reshape(-1, 7)
-    speeds = np.array([row.get("velocity") or (0, 0) for row in rows], np.float64).reshape(-1, 2)
+    boxes = _numbers([row["bbox_3d"] for row in rows]).reshape(-1, 7)
+    speeds = _numbers([row.get("velocity") or (0, 0) for row in rows]).reshape(-1, 2)
     labels = np.array([row["bbox_label_3d"] for row in rows], np.int64)
     lidar = Boxes3D("world", boxes.astype(np.float32), np.ones(len(rows)), labels, classes, np.nan_to_num(speeds))
     return [lidar.moved(_ego_from_lidar(sample), "ego")]

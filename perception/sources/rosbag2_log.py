@@ -137,8 +137,11 @@ class SqliteLog(MessageLog):
         counts: Counter[int] = Counter()
         times: list[int] = []
         try:
-            query = "SELECT topic_id, count(*), min(timestamp), max(timestamp) FROM {} GROUP BY topic_id"
-            rows = self._database.execute(query.format("messages")).fetchall()
+            query = "SELECT topic_id, count(*), min(timestamp), max(timestamp) FROM messages GROUP BY topic_id"
+            rows = self._database.execute(query).fetchall()
+            if not all(isinstance(value, int) for row in rows for value in row):  # columns may hold anything
+                self.damaged("messages whose topic or time is no number are left out")
+                rows = self._read_rows()
         except sqlite3.DatabaseError as error:
             self.damaged(f"cut off or damaged: {error}")
             self._by_time, rows = False, self._read_rows()
@@ -153,6 +156,8 @@ class SqliteLog(MessageLog):
         found: dict[int, tuple[int, int, int]] = {}
         try:
             for number, time in self._database.execute("SELECT topic_id, timestamp FROM messages NOT INDEXED"):
+                if not isinstance(number, int) or not isinstance(time, int):
+                    continue
                 count, first, last = found.get(number, (0, time, time))
                 found[number] = count + 1, min(first, time), max(last, time)
         except sqlite3.DatabaseError as error:

@@ -166,6 +166,17 @@ def test_kitti_object(tmp_path: Path) -> None:
     assert signs.boxes.tolist() == [[10, 12, 30, 40]] and "ego/boxes_3d" not in frames[1].truth
 
 
+def test_kitti_without_a_focal_length(tmp_path: Path) -> None:
+    picture(tmp_path / "image_2" / "000000.png")
+    cloud(tmp_path / "velodyne" / "000000.bin", 4)
+    (tmp_path / "calib").mkdir()
+    (tmp_path / "calib" / "000000.txt").write_text(KITTI_CALIB.replace("P2: 50", "P2: 0"))
+    with open_drive(tmp_path) as drive:
+        frame = next(iter(drive))
+    assert list(frame.images) == ["front"] and not frame.calibration.cameras
+    assert "calibration P2: expected a projection of focal lengths above 0" in frame.faults[0].message
+
+
 def test_kitti_odometry(tmp_path: Path) -> None:
     path = tmp_path / "sequences" / "00"
     for number in range(3):
@@ -368,6 +379,37 @@ def test_pickles_need_trust_and_run_nothing(tmp_path: Path, capsys: pytest.Captu
     with pytest.raises(InputError, match=r"builtins\.print is neither a plain value nor an array"):
         open_drive(file, trust=True)
     assert "executed" not in capsys.readouterr().out
+
+
+def infos(root: Path, **changes: Any) -> Path:
+    """An info file of two samples whose first picture is missing."""
+    picture(root / "b.jpg")
+    cloud(root / "a.bin", 5)
+    camera = {"img_path": "a.jpg", "cam2img": np.eye(3) * 50, "lidar2cam": np.eye(4)}
+    common = {"lidar_points": {"num_pts_feats": 5, "lidar_path": "a.bin"}, "ego2global": np.eye(4), **changes}
+    samples = [{"timestamp": time, "images": {"CAM_FRONT": {**camera, "img_path": name}}, **common}
+               for time, name in ((0.0, "a.jpg"), (0.5, "b.jpg"))]  # fmt: skip
+    file = root / "infos_val.pkl"
+    file.write_bytes(pickle.dumps({"metainfo": {}, "data_list": samples}))
+    return file
+
+
+def test_info_files_whose_first_picture_is_missing(tmp_path: Path) -> None:
+    with open_drive(infos(tmp_path), trust=True) as drive:
+        frames = list(drive)
+    assert [[fault.kind for fault in frame.faults] for frame in frames] == [["missing"], []]
+    assert frames[1].calibration.cameras["front"].size == frames[1].images["front"].shape[1::-1]
+    (tmp_path / "b.jpg").unlink()
+    with open_drive(tmp_path / "infos_val.pkl", trust=True) as drive:
+        frame = next(iter(drive))
+    assert [fault.kind for fault in frame.faults] == ["missing", "corrupt"] and "lidar" in frame.clouds
+    assert "expected a picture, found none" in frame.faults[1].message and "a.jpg" in frame.faults[1].message
+
+
+def test_numbers_of_info_files_that_claim_to_be_objects(tmp_path: Path) -> None:
+    file = infos(tmp_path, ego2global=np.eye(4).astype(object))
+    with pytest.raises(InputError, match="objects in place of numbers"):
+        open_drive(file, trust=True)
 
 
 def test_missing_and_damaged_files_are_faults(tmp_path: Path) -> None:

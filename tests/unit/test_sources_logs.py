@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import json
 import shutil
+import sqlite3
 import struct
 from pathlib import Path
 
@@ -197,6 +198,18 @@ def test_truncated_databases_give_the_readable_part(tmp_path: Path) -> None:
     log.close()
 
 
+def test_messages_without_a_time_are_left_out_and_named(tmp_path: Path) -> None:
+    bag = write_ros2(tmp_path / "bag", "SQLITE3")
+    with sqlite3.connect(next(bag.glob("*.db3"))) as database:
+        database.execute("UPDATE messages SET timestamp = x'313233' WHERE id = 3")
+    database.close()
+    log = open_log(bag)
+    assert stamps(log) == [number for number in range(COUNT) if number != 2]
+    assert isinstance(log.end_ns, int) and sum(map(len, log.times().values())) == COUNT - 1
+    assert [fault.message for fault in log.faults] == ["messages whose topic or time is no number are left out"]
+    log.close()
+
+
 def test_bags_without_metadata_missing_parts_and_names_that_point_outside(tmp_path: Path) -> None:
     bag = write_ros2(tmp_path / "bag", "SQLITE3")
     metadata = (bag / "metadata.yaml").read_text()
@@ -250,8 +263,6 @@ def test_zstd_bags(tmp_path: Path, mode: str) -> None:
         file.unlink()
         metadata = metadata.replace(file.name, f"{file.name}.zstd")
     else:
-        import sqlite3
-
         with sqlite3.connect(file) as database:
             for number, data in database.execute("SELECT id, data FROM messages").fetchall():
                 database.execute("UPDATE messages SET data = ? WHERE id = ?", (packer.compress(data), number))
