@@ -190,10 +190,9 @@ class BayesianLoss(nn.Module):
 class BlockCountLoss(nn.Module):
     """Loss of the light network: where people are, and how many there are in blocks of several sizes.
 
-    The density term is a squared error. The block terms are squared errors of counts over the variance of Poisson
-    numbers, the predicted count + 1: absolute errors would draw the counts of doubtful places to their median, which is
-    nobody, and the true count in place of the predicted one would draw them down as well (it gave 10 % too few people).
-    The attention term is a cross entropy.
+    The density term is a squared error. The block terms are squared errors of counts over the true count + 1, as of
+    Poisson numbers: absolute errors would draw the counts of doubtful places to their median, which is nobody. The
+    attention term is a cross entropy.
 
     Args:
         blocks: Edges of the blocks in cells.
@@ -221,11 +220,12 @@ class BlockCountLoss(nn.Module):
         error = (maps.density - density_gt) * self.scale
         terms = {"loss_density": self.density_weight * (error**2).sum() / people}
         for edge in self.blocks:
-            found, true = (
+            pooled = [
                 F.avg_pool2d(part, edge, ceil_mode=True, divisor_override=1) for part in (maps.density, density_gt)
+            ]
+            terms[f"loss_block{edge}"] = (
+                self.block_weight * ((pooled[0] - pooled[1]) ** 2 / (pooled[1] + 1)).sum() / people
             )
-            squared = (found - true) ** 2 / (found.detach() + 1)
-            terms[f"loss_block{edge}"] = self.block_weight * squared.sum() / people
         if maps.attention is not None:
             attention = probability(maps.attention)
             entropy = F.binary_cross_entropy(attention, attention_gt, reduction="sum") / people

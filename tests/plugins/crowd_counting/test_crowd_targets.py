@@ -113,7 +113,7 @@ def test_block_loss_by_hand():
     loss = BlockCountLoss(blocks=(1, 2), scale=1.0)
     terms = loss(CrowdMaps(density, None), [{"density": density_gt, "attention": density_gt}], 4)
     assert terms["loss_density"].item() == pytest.approx(2 / 2)  # two squared errors over one person and one picture
-    assert terms["loss_block1"].item() == pytest.approx((1 / 2 + 1) / 2)  # missed: 1 / (0 + 1), invented: 1 / (1 + 1)
+    assert terms["loss_block1"].item() == pytest.approx((1 / 2 + 1) / 2)  # missed: 1 / (1 + 1), invented: 1 / (0 + 1)
     assert terms["loss_block2"].item() == pytest.approx(0.0)
     with pytest.raises(PerceptionError, match="target density"):
         loss(CrowdMaps(torch.zeros(1, 1, 3, 3), None), [{"density": density_gt, "attention": density_gt}], 4)
