@@ -121,7 +121,7 @@ def _boxes(rows: Table, objects: dict[str, int]) -> Boxes3D:
 
 
 def _read_sweep(file: Path, time_ns: int) -> PointCloud:
-    table = _feather(file, ("x", "y", "z"))
+    table = _feather(file, ("x", "y", "z"), finite=False)
     points = np.stack([table[axis].astype(np.float32) for axis in "xyz"], axis=1)
     fields = {}
     for column, name in (("intensity", "intensity"), ("laser_number", "ring")):
@@ -132,7 +132,8 @@ def _read_sweep(file: Path, time_ns: int) -> PointCloud:
     return PointCloud(points, fields, time_ns, "lidar")
 
 
-def _feather(file: Path, needed: tuple[str, ...]) -> Table:
+def _feather(file: Path, needed: tuple[str, ...], finite: bool = True) -> Table:
+    """Columns of a file; with ``finite`` the needed ones hold a value in every row."""
     try:
         import pyarrow
         from pyarrow import feather
@@ -140,12 +141,18 @@ def _feather(file: Path, needed: tuple[str, ...]) -> Table:
         raise PerceptionError(f"{file}: feather files need pyarrow: pip install 'perception-stack[drives]'") from error
     try:
         table = feather.read_table(file, memory_map=False)
+        table.validate(full=True)  # offsets of damaged texts lead anywhere
         columns = {name: table[name].to_numpy() for name in table.column_names}
-    except (OSError, ValueError, KeyError, NotImplementedError, pyarrow.ArrowException) as error:
-        raise InputError(file, "", "a feather table", str(error)) from error
+    except (OSError, ValueError, KeyError, NotImplementedError, MemoryError, pyarrow.ArrowException) as error:
+        raise InputError(file, "", "a feather table", str(error) or type(error).__name__) from error
     missing = [name for name in needed if name not in columns]
     if missing:
         raise InputError(file, "", f"the columns {', '.join(needed)}", f"no {', '.join(missing)}")
+    for name in needed if finite else ():
+        column = columns[name]
+        kind = column.dtype.kind
+        if (kind == "f" and not np.isfinite(column).all()) or (kind == "O" and None in column.tolist()):
+            raise InputError(file, f"column {name}", "a finite value in every row", "NaN, infinite or missing ones")
     return columns
 
 

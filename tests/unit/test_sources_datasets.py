@@ -271,6 +271,22 @@ def test_argoverse2(tmp_path: Path) -> None:
     assert isinstance(boxes, Boxes3D) and np.allclose(boxes.boxes, [[29.6, 0, 0, 4, 2, 1.5, 0]], atol=1e-5)
     assert boxes.class_names == ("bus",)
 
+    table("calibration/intrinsics.feather", sensor_name=["ring_front_center"], height_px=[None], width_px=[64], **lens)
+    with pytest.raises(InputError, match=r"intrinsics\.feather.*columns? .*height_px"):
+        open_drive(tmp_path)
+    lens["k1"] = [math.nan]
+    table("calibration/intrinsics.feather", sensor_name=["ring_front_center"], height_px=[48], width_px=[64], **lens)
+    with pytest.raises(InputError, match=r"column k1: expected a finite value in every row"):
+        open_drive(tmp_path)
+    mounts = tmp_path / "calibration/egovehicle_SE3_sensor.feather"
+    columns = {"sensor_name": ["ring_front_center"], "tx_m": [1.6], **one}
+    feather.write_feather(pyarrow.table(columns), str(mounts), compression="uncompressed")
+    ends = np.array([0, len("ring_front_center")], np.int32)
+    astray = (ends * 10**6).tobytes()  # a text that ends far behind the file
+    mounts.write_bytes(mounts.read_bytes().replace(ends.tobytes(), astray))
+    with pytest.raises(InputError, match=r"egovehicle_SE3_sensor\.feather.*a feather table"):
+        open_drive(tmp_path)
+
 
 def test_comma2k19(tmp_path: Path) -> None:
     folder = tmp_path / "global_pose"
