@@ -35,7 +35,7 @@ test-gpu: $(STAMPS)/dev ## GPU tests and parity on real hardware, one report in 
 check: $(STAMPS)/dev ## formatting, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy perception plugins
+	$(BIN)/mypy perception plugins sim
 
 format: $(STAMPS)/dev ## format and fix what can be fixed
 	$(BIN)/ruff format .

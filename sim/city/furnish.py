@@ -130,7 +130,7 @@ def crowns() -> tuple[Mesh, ...]:
         wide, tall = rng.uniform(0.16, 0.30), rng.uniform(0.20, 0.30)
         for _ in range(int(rng.integers(18, 28))):
             spot = rng.normal(0, 0.5, 3)
-            spot /= max(np.linalg.norm(spot), 1.0)
+            spot /= max(float(np.linalg.norm(spot)), 1.0)
             shift = np.eye(4)
             shift[:3, 3] = spot * (wide, wide, tall) * 0.9 + (0, 0, 0.68)
             parts.append(blob(rng, rng.uniform(0.09, 0.15, 3), (1, 1, 1), 1).moved(shift))

@@ -162,8 +162,14 @@ def _pave(rng: np.random.Generator, canvas: Canvas, plan: Plan, lanes: Sequence[
     index = np.maximum(pavement, np.maximum(2 * kerb, 3 * gaps))  # 2 is the kerb stone
     canvas.category = layers[index]
     tone, slab = rng.uniform(0.035, 0.11), rng.uniform(0.16, 0.34)
-    palette = [grass, (slab, slab * 0.97, slab * 0.92), (slab * 1.25,) * 3, (tone, tone, tone * 1.03)]
-    canvas.albedo = cv2.blur(np.array([encode(color) for color in palette], np.uint8)[index], (3, 3))
+    palette: list[Sequence[float]] = [
+        tuple(grass),
+        (slab, slab * 0.97, slab * 0.92),
+        (slab * 1.25,) * 3,
+        (tone, tone, tone * 1.03),
+    ]
+    colours = np.array([encode(color) for color in palette], np.uint8)
+    canvas.albedo[:] = cv2.blur(colours[index], (3, 3))
 
 
 def _patch(rng: np.random.Generator, canvas: Canvas) -> None:

@@ -90,7 +90,8 @@ def _letters(
 ) -> list[Mesh]:
     """Strokes on a wall that faces the camera."""
     size = (z1 - z0) * rng.uniform(0.6, 1.0)
-    parts, y = [], y0
+    parts: list[Mesh] = []
+    y = y0
     while y + size < y1 and len(parts) < 60:
         for _ in range(int(rng.integers(2, 5))):
             a, b = rng.random(2) * size * 0.8, rng.random(2) * size * 0.8
@@ -185,7 +186,8 @@ def _ball(rng: np.random.Generator, radius: float, color: np.ndarray, at: np.nda
 
 def _cars(rng: np.random.Generator, site: Site) -> tuple[list[Mesh], list]:
     pool = vehicle_pool(False)
-    parts, discs = [], []
+    parts: list[Mesh] = []
+    discs: list[tuple[float, float, float]] = []
     way = rng.uniform(0, 2 * np.pi)
     for x, y in _spots(rng, site, int(rng.integers(1, 8)), 1.3):
         kind = rng.choice(["car", "car", "suv", "van", "bus"])

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 from numba import njit
+from numpy.typing import ArrayLike
 
 SKIN, HAIR, TOP, BOTTOM, SHOE, EXTRA, DARK = range(7)
 """What a triangle is made of: the colour slots of a person's palette."""
@@ -34,7 +35,9 @@ class Part:
         return Part((self.vertices - about) * factor + about, self.normals, self.triangles, self.slot, self.head)
 
 
-def loft(centers: np.ndarray, radii: np.ndarray, slot: int, sides: int = 8, head: bool = False) -> Part:
+def loft(
+    centers: ArrayLike | Sequence, radii: ArrayLike | Sequence, slot: int, sides: int = 8, head: bool = False
+) -> Part:
     """A tube through elliptical rings.
 
     Args:
@@ -82,7 +85,7 @@ def _tube(centers, radii, sides):  # type: ignore[no-untyped-def]
     return vertices, normals, triangles
 
 
-def ball(center: Sequence[float], radii: Sequence[float], slot: int, sides: int = 8, head: bool = False) -> Part:
+def ball(center: ArrayLike, radii: Sequence[float], slot: int, sides: int = 8, head: bool = False) -> Part:
     """An ellipsoid with its poles up and down."""
     rings = max(sides * 3 // 4, 4)
     latitude = np.linspace(-np.pi / 2 * 0.97, np.pi / 2 * 0.97, rings)

@@ -46,6 +46,7 @@ class Site:
     def project(self, points: np.ndarray) -> np.ndarray:
         """(N, 2) pixels of (N, 3) world points; NaN behind the camera."""
         pose = self.camera.ego_from_camera
+        assert pose is not None
         local = (points - pose[:3, 3]) @ pose[:3, :3]
         fx, fy = self.camera.intrinsics[0, 0], self.camera.intrinsics[1, 1]
         depth = np.where(local[:, 2] > 0.05, local[:, 2], np.nan)

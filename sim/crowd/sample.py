@@ -105,7 +105,11 @@ def random_pavement(rng: np.random.Generator) -> Pavement:
     tone = rng.uniform(0.08, 0.5)
     warm = np.array([1 + rng.uniform(-0.05, 0.2), 1.0, 1 - rng.uniform(-0.05, 0.2)])
     first, second = tone * warm, tone * warm * rng.uniform(0.6, 1.5)
-    common = {"angle": rng.uniform(0, np.pi), "seed": rng.uniform(0, 200), "grain": rng.uniform(0.02, 0.2)}
+    common: dict[str, Any] = {
+        "angle": rng.uniform(0, np.pi),
+        "seed": rng.uniform(0, 200),
+        "grain": rng.uniform(0.02, 0.2),
+    }
     common["mottle"] = rng.uniform(0.02, 0.15)
     if rng.random() < 0.25:
         common.update(

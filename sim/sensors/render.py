@@ -100,7 +100,7 @@ def render(
     frame = _Frame(scene, view, world, as_floats(scene.light), as_floats(scene.surface), tables, texture())
     hits = world.cast(origin, directions, world.movers.towards(pose, rays))
     out, mirror = frame.shade(hits, origin, directions, True, view.camera.width if grid else 0)
-    wet = np.flatnonzero(mirror > 0.01) if scene.surface.wet > 0 else ()
+    wet = np.flatnonzero(mirror > 0.01) if scene.surface.wet > 0 else np.zeros(0, np.int64)
     if len(wet):
         _add_mirror(frame, out, wet, mirror[wet], origin + directions[wet] * hits.depth[wet, None], directions[wet])
     return out, hits.depth
