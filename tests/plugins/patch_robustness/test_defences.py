@@ -188,7 +188,7 @@ def test_masking_is_attacked_through_its_masks(tmp_path: Path):
     found = evaluate(target, SAMPLES, {}, CONFIG)
     about = {"defence": {"name": target.defence_name, "assessed": False}}
     write_report(tmp_path, found, about)
-    assert "<b>not assessed</b>" in (tmp_path / "report.html").read_text()
+    assert ">not assessed</b>" in (tmp_path / "report.html").read_text()
     patch = torch.zeros(1, 3, 16, 16)
     shown = attacked_images(as_images(SAMPLES), SAMPLES, patch, CONFIG)
     assert target.predict(shown, SAMPLES)[0].boxes.shape[1] == 4
