@@ -51,7 +51,7 @@ def keep(images: Tensor, places: Tensor, owners: Tensor) -> list[np.ndarray]:
 
 
 @njit(cache=True, error_model="numpy")
-def _cubic(t, weights):
+def cubic(t, weights):
     """The four weights of bicubic interpolation, a = -0.75."""
     a = -0.75
     d = t + 1.0
@@ -74,8 +74,8 @@ def _taps(u, v, mode, across, down):
         across[1], down[1] = u - left, v - top
         across[0], down[0] = 1.0 - across[1], 1.0 - down[1]
         return left, top, 2
-    _cubic(u - left, across)
-    _cubic(v - top, down)
+    cubic(u - left, across)
+    cubic(v - top, down)
     return left - 1, top - 1, 4
 
 

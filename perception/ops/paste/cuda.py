@@ -12,20 +12,12 @@ import numpy as np
 from numba import cuda, float32, types
 
 from perception.ops.cuda_support import THREADS, blocks
+from perception.ops.paste import cpu
 
 EDGE = np.float32(1e-6)
 
 
-@cuda.jit(device=True, inline="always")
-def _cubic(t, weights):
-    a = -0.75
-    d = t + 1.0
-    weights[0] = ((a * d - 5.0 * a) * d + 8.0 * a) * d - 4.0 * a
-    weights[1] = ((a + 2.0) * t - (a + 3.0)) * t * t + 1.0
-    d = 1.0 - t
-    weights[2] = ((a + 2.0) * d - (a + 3.0)) * d * d + 1.0
-    d = 2.0 - t
-    weights[3] = ((a * d - 5.0 * a) * d + 8.0 * a) * d - 4.0 * a
+_cubic = cuda.jit(device=True, inline="always")(cpu.cubic.py_func)
 
 
 @cuda.jit(device=True, inline="always")
