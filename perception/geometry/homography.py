@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,7 +29,7 @@ def solve_homography(source: Tensor, target: Tensor, mode: Mode = "perspective")
             bounding box of the points, without rotation. Three pairs give an affine map.
 
     Returns:
-        (N, 3, 3) in the dtype of ``target``, element (2, 2) = 1. Solved in float64.
+        (N, 3, 3) in the dtype of ``target``, element (2, 2) = 1. Solved in float64 on the CPU, without gradient.
 
     Raises:
         PerceptionError: Shapes, an unknown mode, or points without a unique map.
@@ -37,45 +39,54 @@ def solve_homography(source: Tensor, target: Tensor, mode: Mode = "perspective")
         raise PerceptionError(f"solve_homography: expected two (N, 3 or 4, 2), found {found}")
     if mode not in ("perspective", "affine", "translate_scale"):
         raise PerceptionError(f"geometry mode: expected perspective, affine or translate_scale, found {mode!r}")
-    if not (torch.isfinite(source).all() and torch.isfinite(target).all()):
+    one, two = (points.detach().double().cpu().numpy() for points in (source, target))
+    if not (np.isfinite(one).all() and np.isfinite(two).all()):
         raise PerceptionError("solve_homography: expected finite points, found NaN or infinity")
-    one, two = source.double(), target.double()
     if mode == "translate_scale":
         one, two = _box_corners(one), _box_corners(two)
     if mode == "affine" or one.shape[1] == 3:
         one, two = one[:, :3], two[:, :3]
     matrix = _affine(one, two) if one.shape[1] == 3 else _perspective(one, two)
-    return matrix.to(target.dtype)
+    return torch.from_numpy(matrix).to(target)
 
 
-def _box_corners(points: Tensor) -> Tensor:
-    low, high = points.amin(1), points.amax(1)
-    (x0, y0), (x1, y1) = low.unbind(-1), high.unbind(-1)
-    return torch.stack([x0, y0, x1, y0, x1, y1, x0, y1], dim=-1).reshape(-1, 4, 2)
+def _box_corners(points: np.ndarray) -> np.ndarray:
+    low, high = points.min(1), points.max(1)
+    return np.stack([low, np.stack([high[:, 0], low[:, 1]], 1), high, np.stack([low[:, 0], high[:, 1]], 1)], 1)
 
 
-def _solve(system: Tensor, right: Tensor) -> Tensor:
-    solution, info = torch.linalg.solve_ex(system, right)
-    if bool(info.any()) or not bool(torch.isfinite(solution).all()):
-        bad = int((info != 0).nonzero()[0]) if bool(info.any()) else 0
-        raise PerceptionError(f"solve_homography: pair {bad}: points on a line or on one spot have no unique map")
+def _solve(system: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Solve all pairs at once; numpy needs a fifth of the time of torch for so few numbers."""
+    try:
+        solution = np.linalg.solve(system, right)
+    except np.linalg.LinAlgError:
+        solution = np.full_like(right, np.nan)
+        for index, pair in enumerate(zip(system, right)):
+            with contextlib.suppress(np.linalg.LinAlgError):
+                solution[index] = np.linalg.solve(*pair)
+    bad = ~np.isfinite(solution).all((1, 2))
+    if bad.any():
+        index = int(bad.argmax())
+        raise PerceptionError(f"solve_homography: pair {index}: points on a line or on one spot have no unique map")
     return solution
 
 
-def _affine(source: Tensor, target: Tensor) -> Tensor:
-    ones = source.new_ones(*source.shape[:2], 1)
-    rows = _solve(torch.cat([source, ones], -1), target).transpose(1, 2)  # (N, 2, 3)
-    last = rows.new_tensor([0.0, 0.0, 1.0]).expand(len(rows), 1, 3)
-    return torch.cat([rows, last], 1)
+def _affine(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    matrix = np.zeros((len(source), 3, 3))
+    matrix[:, :2] = _solve(np.concatenate([source, np.ones((*source.shape[:2], 1))], 2), target).transpose(0, 2, 1)
+    matrix[:, 2, 2] = 1
+    return matrix
 
 
-def _perspective(source: Tensor, target: Tensor) -> Tensor:
-    (x, y), (u, v) = source.unbind(-1), target.unbind(-1)
-    zero, one = torch.zeros_like(x), torch.ones_like(x)
-    top = torch.stack([x, y, one, zero, zero, zero, -x * u, -y * u], -1)
-    bottom = torch.stack([zero, zero, zero, x, y, one, -x * v, -y * v], -1)
-    solution = _solve(torch.cat([top, bottom], 1), torch.cat([u, v], 1).unsqueeze(-1)).squeeze(-1)
-    return torch.cat([solution, solution.new_ones(len(solution), 1)], -1).reshape(-1, 3, 3)
+def _perspective(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    count = len(source)
+    system = np.zeros((count, 2, 4, 8))
+    for axis in (0, 1):
+        system[:, axis, :, 3 * axis : 3 * axis + 2] = source
+        system[:, axis, :, 3 * axis + 2] = 1
+        system[:, axis, :, 6:] = -source * target[:, :, axis, None]
+    solution = _solve(system.reshape(count, 8, 8), target.transpose(0, 2, 1).reshape(count, 8, 1))
+    return np.concatenate([solution.reshape(count, 8), np.ones((count, 1))], 1).reshape(count, 3, 3)
 
 
 def apply_homography(matrix: Tensor, points: Tensor) -> Tensor:

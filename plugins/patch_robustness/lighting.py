@@ -74,8 +74,8 @@ def _split(method: str) -> tuple[str, str]:
 
 def _polynomial(values: Tensor, coefficients: Tensor) -> Tensor:
     """Evaluate per-channel polynomials: values (N, C, h, w), coefficients (N, C or 1, D + 1)."""
-    result = torch.zeros_like(values)
-    for power in range(coefficients.shape[2]):
+    result = coefficients[:, :, 0, None, None].expand_as(values)
+    for power in range(1, coefficients.shape[2]):
         result = result * values + coefficients[:, :, power, None, None]
     return result
 

@@ -42,6 +42,12 @@ def test_points_without_a_map_are_refused(points, words):
         solve_homography(torch.tensor([points], dtype=torch.float32), UNIT)
 
 
+def test_of_several_pairs_the_error_names_the_bad_one():
+    line = torch.tensor([[[0.0, 0.0], [1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]])
+    with pytest.raises(PerceptionError, match="pair 1"):
+        solve_homography(torch.cat([UNIT, line]), UNIT.expand(2, 4, 2))
+
+
 @pytest.mark.parametrize(
     ("quad", "words"),
     [

@@ -175,24 +175,38 @@ def composite(images, packed, inverse, places, owners, order, mode, premultiplie
 
 
 @njit(cache=True, error_model="numpy")
+def _open(raw, upstream, k):
+    """The gradient of one RGBA where it was not clamped; zero elsewhere."""
+    zero = np.float32(0)
+    red = upstream[k, 0] if 0 < raw[k, 0] < 1 else zero
+    green = upstream[k, 1] if 0 < raw[k, 1] < 1 else zero
+    blue = upstream[k, 2] if 0 < raw[k, 2] < 1 else zero
+    alpha = upstream[k, 3] if 0 < raw[k, 3] < 1 else zero
+    return red, green, blue, alpha
+
+
+@njit(cache=True, error_model="numpy")
 def _scatter_row(grads, inverse, y, x0, x1, mode, raw, upstream):
     """Give the gradient (x1 - x0, 4) of one row's RGBA back to the taps of a canvas; none where ``raw`` was clamped."""
     height, width = grads.shape[0], grads.shape[1]
-    across, down, given = np.zeros(4), np.zeros(4), np.zeros(4, np.float32)
+    across, down = np.zeros(4), np.zeros(4)
     u0 = inverse[0, 1] * y + inverse[0, 2]
     v0 = inverse[1, 1] * y + inverse[1, 2]
     w0 = inverse[2, 1] * y + inverse[2, 2]
     for x in range(x0, x1):
-        for k in range(4):
-            given[k] = upstream[x - x0, k] if 0 < raw[x - x0, k] < 1 else np.float32(0)
+        red, green, blue, alpha = _open(raw, upstream, x - x0)
+        if red == 0 and green == 0 and blue == 0 and alpha == 0:
+            continue
         scale = 1.0 / (inverse[2, 0] * x + w0)
         u, v = (inverse[0, 0] * x + u0) * scale, (inverse[1, 0] * x + v0) * scale
         left, top, count = _taps(u, v, mode, across, down)
         for r in range(max(top, 0), min(top + count, height)):
             for c in range(max(left, 0), min(left + count, width)):
                 weight = np.float32(across[c - left] * down[r - top])
-                for k in range(4):
-                    grads[r, c, k] += weight * given[k]
+                grads[r, c, 0] += weight * red
+                grads[r, c, 1] += weight * green
+                grads[r, c, 2] += weight * blue
+                grads[r, c, 3] += weight * alpha
 
 
 @njit(cache=True, error_model="numpy")
