@@ -8,7 +8,7 @@ import numpy as np
 
 from perception.structures import Boxes2D
 
-__all__ = ["OUTCOMES", "BoxOutcome", "box_ious", "box_outcome", "matched_scores"]
+__all__ = ["OUTCOMES", "BoxOutcome", "box_areas", "box_ious", "box_outcome", "common_areas", "matched_scores"]
 
 OUTCOMES = ("right", "wrong class", "gone")
 """A true box has a detection of its class, only detections of other classes, or none."""
@@ -27,13 +27,26 @@ class BoxOutcome:
     invented: int
 
 
+def box_areas(boxes: np.ndarray) -> np.ndarray:
+    """(N,) float64 areas of (N, 4) boxes x0, y0, x1, y1; 0 of those whose corners are not in order."""
+    sides = np.clip(boxes[:, 2:].astype(np.float64) - boxes[:, :2], 0, None)
+    areas: np.ndarray = sides.prod(1)
+    return areas
+
+
+def common_areas(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(N, M) float64 areas that (N, 4) and (M, 4) boxes x0, y0, x1, y1 share."""
+    a, b = np.asarray(boxes, np.float64), np.asarray(others, np.float64)
+    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared: np.ndarray = np.clip(high - low, 0, None).prod(2)
+    return shared
+
+
 def box_ious(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     """(N, M) float64 IoU of (N, 4) and (M, 4) boxes x0, y0, x1, y1; 0 where both have no area."""
     a, b = np.asarray(boxes, np.float64).reshape(-1, 4), np.asarray(others, np.float64).reshape(-1, 4)
-    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
-    common = np.clip(high - low, 0, None).prod(2)
-    areas = [(part[:, 2:] - part[:, :2]).prod(1) for part in (a, b)]
-    both: np.ndarray = common / np.maximum(areas[0][:, None] + areas[1][None] - common, 1e-9)
+    common = common_areas(a, b)
+    both: np.ndarray = common / np.maximum(box_areas(a)[:, None] + box_areas(b)[None] - common, 1e-9)
     return both
 
 

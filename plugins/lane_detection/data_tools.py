@@ -8,10 +8,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from perception.datasets.files import read_image
 from perception.engine.datasets import DatasetTool, Examined, Finding
 from perception.errors import InputError, PerceptionError
 
-from .dataset import CULaneDataset, TuSimpleDataset, inside, read_image, read_text
+from .dataset import CULaneDataset, TuSimpleDataset, inside, read_text
 from .lane_findings import lane_findings
 from .other_data import CurveLanesDataset, OwnLanesDataset
 

@@ -6,13 +6,14 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from torch.utils.data import Dataset
 
+from perception.datasets.files import path_below, read_image
 from perception.engine.pipeline import Pipeline
 from perception.errors import InputError, PerceptionError
 from perception.registry import DATASETS
@@ -29,29 +30,13 @@ class Record(NamedTuple):
     label: Any
 
 
-def read_image(path: Path) -> np.ndarray:
-    """Read an image as uint8 RGB (H, W, 3).
-
-    Raises:
-        InputError: Missing or not an image.
-    """
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        found = "a file that cannot be decoded" if path.is_file() else "no file"
-        raise InputError(path, "", "an image", found)
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
 def inside(root: Path, name: str, source: Path, record: str) -> Path:
     """Path of `name` (leading slash tolerated) below `root`.
 
     Raises:
         InputError: The name leaves the root.
     """
-    relative = PurePosixPath(name.lstrip("/"))
-    if ".." in relative.parts or not relative.parts:
-        raise InputError(source, record, "a path below the data root", repr(name))
-    return root / relative
+    return path_below(root, name.lstrip("/"), source, record)
 
 
 class LaneDataset(Dataset, ABC):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,88 +11,21 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from perception.datasets.coco import read_coco
+from perception.datasets.files import read_image
 from perception.errors import InputError
+from perception.metrics.box_match import box_areas
 from perception.registry import DATASETS
 from perception.structures import Boxes2D, Result
 
 from .letterbox import letterbox
 
-__all__ = ["CocoBoxes", "read_coco"]
+__all__ = ["CocoBoxes"]
 
 _AIM = 0.85
 """Share of crops that are cut around an object."""
 _VISIBLE = 0.3
 """Objects of which less is left in a crop are not learned."""
-
-
-def read_coco(path: str | Path, class_names: Sequence[str] = ()) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
-    """Read a COCO annotation file.
-
-    Args:
-        path: The file.
-        class_names: Classes to keep, in the order of the labels; empty keeps all by rising ``category_id``.
-
-    Returns:
-        One dict per image: ``file_name``, ``image_id``, ``size`` (width, height), ``boxes`` (N, 4) float32 x0, y0, x1,
-        y1 in pixels, ``labels`` (N,) int64, ``areas`` (N,), ``crowd`` (N,) bool, ``ids``; and the class names.
-
-    Raises:
-        InputError: Names the file and the record that is not what COCO asks for.
-    """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        categories = {int(entry["id"]): str(entry["name"]) for entry in content["categories"]}
-        images = {int(entry["id"]): entry for entry in content["images"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            path, "", "a COCO file with images and categories", f"{type(error).__name__}: {error}"
-        ) from error
-    names = tuple(class_names) or tuple(categories[key] for key in sorted(categories))
-    unknown = sorted(set(names) - set(categories.values()))
-    if unknown:
-        raise InputError(path, "categories", f"the classes {', '.join(unknown)}", ", ".join(categories.values()))
-    label_of = {key: names.index(name) for key, name in categories.items() if name in names}
-    rows: dict[int, list[tuple]] = {key: [] for key in images}
-    for index, entry in enumerate(content.get("annotations", ())):
-        rows_of = _annotation(path, index, entry, rows)
-        label = label_of.get(int(entry["category_id"]))
-        if label is not None:
-            x, y, w, h = (float(value) for value in entry["bbox"])
-            area = float(entry.get("area", w * h))
-            rows_of.append(
-                ((x, y, x + w, y + h), label, area, bool(entry.get("iscrowd", 0)), int(entry.get("id", index)))
-            )
-    return [_sample(path, key, images[key], rows[key]) for key in sorted(images)], names
-
-
-def _annotation(path: str | Path, index: int, entry: Any, rows: Mapping[int, list]) -> list:
-    try:
-        box = [float(value) for value in entry["bbox"]]
-        found = rows[int(entry["image_id"])]
-        int(entry["category_id"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            path, f"annotation {index}", "image_id, category_id, bbox", f"{type(error).__name__}: {error}"
-        ) from error
-    if len(box) != 4 or not np.isfinite(box).all() or min(box[2:]) < 0:
-        raise InputError(path, f"annotation {index}", "bbox x, y, width, height", str(box))
-    return found
-
-
-def _sample(path: str | Path, key: int, entry: Mapping[str, Any], rows: list[tuple]) -> dict[str, Any]:
-    if not all(name in entry for name in ("file_name", "width", "height")):
-        raise InputError(path, f"image {key}", "file_name, width, height", ", ".join(entry))
-    boxes, labels, areas, crowd, ids = zip(*rows) if rows else ((),) * 5
-    return {
-        "file_name": str(entry["file_name"]),
-        "image_id": key,
-        "size": (int(entry["width"]), int(entry["height"])),
-        "boxes": np.array(boxes, np.float32).reshape(-1, 4),
-        "labels": np.array(labels, np.int64),
-        "areas": np.array(areas, np.float64),
-        "crowd": np.array(crowd, bool),
-        "ids": np.array(ids, np.int64),
-    }
 
 
 @DATASETS.register_module()
@@ -104,7 +36,7 @@ class CocoBoxes(Dataset):
         data_root: Folder of the dataset.
         ann_file: COCO file below it.
         image_dir: Folder of the images below it.
-        class_names: See ``read_coco``.
+        class_names: See ``perception.datasets.coco.read_coco``.
         input_size: (width, height) of the network's input.
         flip: Chance of a mirrored image. Signs with arrows or text change their meaning: leave it 0 there.
         brightness: Largest relative change of brightness and contrast.
@@ -160,21 +92,11 @@ class CocoBoxes(Dataset):
         """
         if self._cached is not None and index in self._cached:
             return self._cached[index]
-        image = self._read(self.records[index])
+        record = self.records[index]
+        image = read_image(self.root / record["file_name"], record["size"])
         if self._cached is not None:
             self._cached[index] = image
         return image
-
-    def _read(self, record: Mapping[str, Any]) -> np.ndarray:
-        path = (self.root / record["file_name"]).resolve()
-        if not path.is_relative_to(self.root.resolve()):
-            raise InputError(path, record["file_name"], "a file below the dataset", "a path that leads out of it")
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if image is None:
-            raise InputError(path, "", "an image", "a damaged file" if path.exists() else "nothing")
-        if (image.shape[1], image.shape[0]) != record["size"]:
-            raise InputError(path, "", f"{record['size']} pixels", f"{(image.shape[1], image.shape[0])}")
-        return np.ascontiguousarray(image[..., ::-1])
 
     def picture(self, index: int) -> tuple[np.ndarray, Result]:
         """Image as stored and its boxes (``perception browse``)."""
@@ -212,7 +134,7 @@ class CocoBoxes(Dataset):
         if self.train:
             whole, boxes = boxes, boxes.clip(0, [placed.resized[0], placed.resized[1]] * 2)
             keep = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) >= self.min_size
-            keep &= _area(boxes) >= _VISIBLE * _area(whole)
+            keep &= box_areas(boxes) >= _VISIBLE * box_areas(whole)
             boxes, labels = boxes[keep], labels[keep]
         sample = {
             **{name: record[name] for name in ("file_name", "image_id", "size")},
@@ -258,8 +180,3 @@ def _corner(
         corner = (box[:2] + box[2:]) / 2 - rng.uniform(0.1, 0.9, 2) * size
         return np.clip(corner, np.minimum(room, 0), np.maximum(room, 0))
     return np.asarray(rng.uniform(0, 1, 2) * room)
-
-
-def _area(boxes: np.ndarray) -> np.ndarray:
-    sides: np.ndarray = (boxes[:, 2:] - boxes[:, :2]).clip(min=0)
-    return sides.prod(1)

@@ -10,6 +10,7 @@ import torch
 
 from perception.attack import AttackSample
 from perception.errors import PerceptionError
+from perception.metrics.box_match import box_areas
 from perception.registry import DATASETS
 from perception.structures import Boxes2D
 
@@ -39,7 +40,7 @@ def crop_sample(sample: AttackSample, size: tuple[int, int]) -> AttackSample:
     image = np.ascontiguousarray(sample.image[y : y + window[1], x : x + window[0]])
     boxes = sample.truth.boxes - np.array([x, y, x, y], np.float32)
     cut = boxes.clip(0, [*window, *window])
-    left, whole = ((b[:, 2:] - b[:, :2]).prod(1) for b in (cut, boxes))
+    left, whole = box_areas(cut), box_areas(boxes)
     kept = np.flatnonzero(left >= np.maximum(_VISIBLE * whole, 1e-6))
     place = {int(old): new for new, old in enumerate(kept)}
     truth = Boxes2D(

@@ -13,8 +13,10 @@ from mmengine.registry import Registry
 from torch import Tensor
 from torch.nn import functional as F
 
-from perception.attack import ATTACK_TARGETS, AttackSample, AttackTarget, instance_details, surface_scores
+from perception.attack import ATTACK_TARGETS, AttackSample, AttackTarget
 from perception.errors import PerceptionError
+
+from .wrapped import WrappedTarget
 
 __all__ = ["DEFENCES", "DefendedTarget", "InputDefence", "Jpeg", "MedianFilter", "RandomResize", "content_generator"]
 
@@ -138,7 +140,7 @@ def content_generator(images: Tensor, seed: int) -> torch.Generator:
 
 
 @ATTACK_TARGETS.register_module()
-class DefendedTarget:
+class DefendedTarget(WrappedTarget):
     """A victim behind an input defence. Its gradient goes through the defence, so that an attack adapts to it.
 
     Args:
@@ -154,17 +156,11 @@ class DefendedTarget:
     def __init__(
         self, target: AttackTarget | dict, defence: InputDefence | dict, draws: int = 4, seed: int = 0
     ) -> None:
-        self.target: Any = ATTACK_TARGETS.build(target) if isinstance(target, dict) else target
+        super().__init__(target)
         self.defence: Any = DEFENCES.build(defence) if isinstance(defence, dict) else defence
         if draws < 1:
             raise PerceptionError(f"defended target: expected 1 draw or more, found {draws}")
         self.draws, self.seed = (int(draws) if self.defence.random else 1), seed
-        self.goals, self.differentiable = self.target.goals, self.target.differentiable
-
-    @property
-    def module(self) -> torch.nn.Module | None:
-        """The victim's network."""
-        return getattr(self.target, "module", None)
 
     @property
     def defence_name(self) -> str:
@@ -182,21 +178,3 @@ class DefendedTarget:
         """The victim's results on defended images, one draw."""
         found: list[Any] = self.target.predict(self.defence(images, content_generator(images, self.seed)), samples)
         return found
-
-    def instance_scores(self, prediction: Any, sample: AttackSample) -> np.ndarray:
-        """As the victim's."""
-        scores: np.ndarray = self.target.instance_scores(prediction, sample)
-        return scores
-
-    def surface_scores(self, prediction: Any, sample: AttackSample) -> np.ndarray:
-        """As the victim's."""
-        return surface_scores(self.target, prediction, sample)
-
-    def instance_details(self, prediction: Any, sample: AttackSample) -> list[Any]:
-        """As the victim's."""
-        return instance_details(self.target, prediction, sample)
-
-    def task_metric(self, predictions: Sequence[Any], samples: Sequence[AttackSample]) -> dict[str, float]:
-        """As the victim's."""
-        metric: dict[str, float] = self.target.task_metric(predictions, samples)
-        return metric

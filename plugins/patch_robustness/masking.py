@@ -14,12 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from perception.attack import ATTACK_TARGETS, AttackSample, AttackTarget, instance_details, surface_scores
+from perception.attack import ATTACK_TARGETS, AttackSample, AttackTarget
 from perception.errors import PerceptionError
+from perception.metrics.box_match import box_areas, common_areas
 from perception.structures import Boxes2D
 
 from .defences import content_generator
 from .rates import Rate
+from .wrapped import WrappedTarget
 
 __all__ = ["POSITIONS", "MaskedTarget"]
 
@@ -27,19 +29,8 @@ POSITIONS = ("over", "close", "far")
 """Where a patch is: on the object, within its larger side of it, or farther away."""
 
 
-def _common(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(N, M) area of the intersections of (N, 4) and (M, 4) boxes."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    return np.clip(high - low, 0, None).prod(2)
-
-
-def _area(boxes: np.ndarray) -> np.ndarray:
-    return np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(1)
-
-
 @ATTACK_TARGETS.register_module()
-class MaskedTarget:
+class MaskedTarget(WrappedTarget):
     """A box detector behind the masking defence.
 
     Args:
@@ -67,14 +58,8 @@ class MaskedTarget:
             raise PerceptionError(
                 f"masking: expected lines, looks >= 1, 0 < inside <= 1, found {lines}, {looks}, {inside}"
             )
-        self.target: Any = ATTACK_TARGETS.build(target) if isinstance(target, dict) else target
+        super().__init__(target)
         self.lines, self.score, self.inside, self.looks, self.seed = int(lines), score, inside, int(looks), seed
-        self.goals, self.differentiable = self.target.goals, self.target.differentiable
-
-    @property
-    def module(self) -> torch.nn.Module | None:
-        """The victim's network."""
-        return getattr(self.target, "module", None)
 
     @property
     def defence_name(self) -> str:
@@ -118,7 +103,7 @@ class MaskedTarget:
         kept = []
         for box, score, label in extra:
             same = boxes[(labels == label) & (scores >= self.score)]
-            covered = _common(box[None], same) / max(float(_area(box[None])[0]), 1e-9)
+            covered = common_areas(box[None], same) / max(float(box_areas(box[None])[0]), 1e-9)
             if not len(same) or covered.max() < self.inside:
                 kept.append((box, score, label))
         added = _unions(kept)
@@ -164,10 +149,10 @@ class MaskedTarget:
 
     def _covers(self, found: Boxes2D, truth: Boxes2D, cover: float) -> np.ndarray:
         """(G,) whether a box of the right class surely leaves ``cover`` of each true box covered."""
-        shared = _common(truth.boxes.astype(np.float64), found.boxes.astype(np.float64))
-        worst = shared - (1 - self.inside) * _area(found.boxes.astype(np.float64))[None]
+        shared = common_areas(truth.boxes, found.boxes)
+        worst = shared - (1 - self.inside) * box_areas(found.boxes)[None]
         right = (truth.labels[:, None] == found.labels[None]) & (found.scores >= self.score)[None]
-        return (right & (worst >= cover * _area(truth.boxes)[:, None])).any(1)
+        return (right & (worst >= cover * box_areas(truth.boxes)[:, None])).any(1)
 
     def certified_recall(
         self, images: Sequence[Tensor], samples: Sequence[AttackSample], patch: tuple[int, int], **more: Any
@@ -180,31 +165,15 @@ class MaskedTarget:
             out[name] = Rate.of(sum(values), len(values))
         return out
 
-    def instance_scores(self, prediction: Any, sample: AttackSample) -> np.ndarray:
-        """As the victim's."""
-        scores: np.ndarray = self.target.instance_scores(prediction, sample)
-        return scores
-
-    def surface_scores(self, prediction: Any, sample: AttackSample) -> np.ndarray:
-        """As the victim's."""
-        return surface_scores(self.target, prediction, sample)
-
-    def instance_details(self, prediction: Any, sample: AttackSample) -> list[Any]:
-        """As the victim's."""
-        return instance_details(self.target, prediction, sample)
-
-    def task_metric(self, predictions: Sequence[Any], samples: Sequence[AttackSample]) -> dict[str, float]:
-        """As the victim's."""
-        metric: dict[str, float] = self.target.task_metric(predictions, samples)
-        return metric
-
 
 def _unions(parts: Sequence[tuple[np.ndarray, float, int]]) -> list[tuple[np.ndarray, float, int]]:
     """Boxes of one class that overlap become the box around them, with the highest score."""
     out: list[tuple[np.ndarray, float, int]] = []
     for box, score, label in parts:
         touching = [
-            k for k, (other, _, kind) in enumerate(out) if kind == label and _common(box[None], other[None])[0, 0] > 0
+            k
+            for k, (other, _, kind) in enumerate(out)
+            if kind == label and common_areas(box[None], other[None])[0, 0] > 0
         ]
         group = [(box, score), *((out[k][0], out[k][1]) for k in touching)]
         boxes = np.stack([part[0] for part in group])

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
 from perception.attack import AttackSample
+from perception.datasets.coco import read_coco
+from perception.datasets.files import read_image
 from perception.errors import InputError, PerceptionError
 from perception.geometry.homography import apply_homography
 from perception.registry import DATASETS
@@ -61,19 +61,8 @@ class PastedSigns:
         if count < 1 or not 8 <= side[0] <= side[1]:
             raise PerceptionError(f"pasted signs: expected count >= 1 and side >= 8, found {count}, {side}")
         self.root, path = Path(data_root) / image_dir, Path(data_root) / ann_file
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            names = {int(entry["id"]): str(entry["name"]) for entry in content["categories"]}
-            self.images = [(int(entry["id"]), str(entry["file_name"])) for entry in content["images"]]
-            self.class_names = tuple(names[key] for key in sorted(names))
-            self.truth: dict[int, list[tuple[list[float], int]]] = {key: [] for key, _ in self.images}
-            for entry in content.get("annotations", ()):
-                x, y, w, h = (float(value) for value in entry["bbox"])
-                label = self.class_names.index(names[int(entry["category_id"])])
-                self.truth[int(entry["image_id"])].append(([x, y, x + w, y + h], label))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(path, "", "a COCO file", f"{type(error).__name__}: {error}") from error
-        if not self.images or set(classes) - set(self.class_names):
+        self.records, self.class_names = read_coco(path)
+        if not self.records or set(classes) - set(self.class_names):
             raise InputError(path, "", f"images, and categories {', '.join(classes)}", ", ".join(self.class_names))
         self.count, self.seed, self.classes = int(count), int(seed), tuple(classes)
         self.side, self.rotation, self.translation = (float(side[0]), float(side[1])), rotation, translation
@@ -84,11 +73,9 @@ class PastedSigns:
     def __getitem__(self, index: int) -> AttackSample:
         if not 0 <= index < self.count:
             raise IndexError(index)
-        key, name = self.images[index % len(self.images)]
-        array = cv2.imread(str(self.root / name), cv2.IMREAD_COLOR)
-        if array is None:
-            raise InputError(self.root / name, "", "an image", "a damaged file or nothing")
-        image = torch.from_numpy(np.ascontiguousarray(array[..., ::-1])).permute(2, 0, 1)[None].float() / 255
+        record = self.records[index % len(self.records)]
+        name = record["file_name"]
+        image = torch.from_numpy(read_image(self.root / name, record["size"])).permute(2, 0, 1)[None].float() / 255
         generator = torch.Generator().manual_seed(self.seed + index)
         label = self.classes[int(torch.randint(len(self.classes), (), generator=generator))]
         found, width = sign_class(label), round(self.side[1])
@@ -99,10 +86,10 @@ class PastedSigns:
         pasted, box = paste_synthetic(image, sign_template(label, width), mask, None, None, matrix)
         corner = torch.tensor([(width_px - width) // 2, (height_px - width) // 2])
         quad = apply_homography(matrix, (keypoints + corner)[None].float())[0]
-        rows = [*self.truth[key], (box[0].tolist(), self.class_names.index(label))]
+        boxes = np.concatenate([record["boxes"], box.numpy().astype(np.float32)])
+        labels = np.append(record["labels"], self.class_names.index(label))
         size_m = (found.height_mm / 1e3, found.width_mm / 1e3)
-        surface = Surface(quad, found.shape, size_m, instance=len(rows) - 1, label=label, surface_id=f"pasted{index}")
+        surface = Surface(quad, found.shape, size_m, instance=len(boxes) - 1, label=label, surface_id=f"pasted{index}")
         picture = (pasted[0].permute(1, 2, 0).clamp(0, 1) * 255).round().to(torch.uint8).numpy()
-        boxes, labels = np.array([b for b, _ in rows], np.float32), np.array([k for _, k in rows], np.int64)
-        truth = Boxes2D("front", (width_px, height_px), boxes, np.ones(len(rows)), labels, self.class_names)
+        truth = Boxes2D("front", (width_px, height_px), boxes, np.ones(len(boxes)), labels, self.class_names)
         return AttackSample(f"pasted_{index:05d}", picture, truth, name.split("/")[0], (surface,))

@@ -106,7 +106,7 @@ class PatchTraining(Hook):
         matrix = torch.as_tensor(sample["matrix"]).float()[None]
         out = []
         for key in sample["truth"]["ids"]:
-            row = rows.get(str(int(key)))
+            row = rows.get(key)
             if row is None:
                 continue
             surface = row.surface(self.method)

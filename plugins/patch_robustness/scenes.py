@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,6 +13,8 @@ import torch
 from torch import Tensor
 
 from perception.attack import AttackSample
+from perception.datasets.coco import read_coco
+from perception.datasets.files import read_image
 from perception.errors import InputError, PerceptionError
 from perception.registry import DATASETS
 from perception.structures import Boxes2D, Lanes2D
@@ -35,10 +38,8 @@ GAIN, OFFSET = (0.42, 0.15), (0.11, 0.06)
 def sign_template(name: str, width: int = 64) -> Tensor:
     """(3, w, w) drawn sign of a class on its canonical canvas, in white light."""
     path = Path(__file__).parent / "templates" / f"{name}.png"
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise InputError(path, "", "a sign template", "nothing")
-    rgb = torch.from_numpy(np.ascontiguousarray(image[..., ::-1])).permute(2, 0, 1).float() / 255
+    image = read_image(path)
+    rgb = torch.from_numpy(image).permute(2, 0, 1).float() / 255
     ratio = image.shape[0] / image.shape[1]
     size = (width, round(width / ratio)) if ratio > 1 else (round(width * ratio), width)
     return letterbox(resize_template(rgb, size), width)[0]
@@ -159,36 +160,22 @@ class SignTableScenes:
         min_side: float = 16.0,
         limit: int = 0,
     ) -> None:
-        import json
-
         root = Path(data_root)
         self.root = root / image_dir
-        try:
-            content = json.loads((root / ann_file).read_text(encoding="utf-8"))
-            names = {int(entry["id"]): str(entry["name"]) for entry in content["categories"]}
-            self.images = {int(entry["id"]): str(entry["file_name"]) for entry in content["images"]}
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(root / ann_file, "", "a COCO file", f"{type(error).__name__}: {error}") from error
-        self.class_names = tuple(names[key] for key in sorted(names))
-        self.truth: dict[int, list[tuple[list[float], int, str]]] = {key: [] for key in self.images}
-        for entry in content.get("annotations", ()):
-            x, y, w, h = (float(value) for value in entry["bbox"])
-            label = self.class_names.index(names[int(entry["category_id"])])
-            self.truth[int(entry["image_id"])].append(([x, y, x + w, y + h], label, str(entry["id"])))
+        self.records, self.class_names = read_coco(root / ann_file)
         self.rows = {(row.filename, row.object_id): row for row in read_table(root / table)}
         self.method, self.min_side = method, min_side
-        keys = [key for key in sorted(self.images) if self._surfaces(key)]
-        self.keys = keys[:limit] if limit else keys
-        if not self.keys:
+        self.records = [record for record in self.records if self._surfaces(record)][: limit or None]
+        if not self.records:
             raise InputError(root / table, "", f"signs of at least {min_side:g} px", "none")
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return len(self.records)
 
-    def _surfaces(self, key: int) -> list[Surface]:
+    def _surfaces(self, record: Mapping[str, Any]) -> list[Surface]:
         found = []
-        for instance, (_, _, object_id) in enumerate(self.truth[key]):
-            row = self.rows.get((self.images[key], object_id))
+        for instance, object_id in enumerate(record["ids"]):
+            row = self.rows.get((record["file_name"], object_id))
             if row is not None and row.label in CLASS_NAMES and self.method in {*row.lights, "none"}:
                 surface = row.surface(self.method, instance)
                 if surface.size_px >= self.min_side:
@@ -196,18 +183,13 @@ class SignTableScenes:
         return found
 
     def __getitem__(self, index: int) -> AttackSample:
-        key = self.keys[index]
-        path = self.root / self.images[key]
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if image is None:
-            raise InputError(path, "", "an image", "a damaged file" if path.exists() else "nothing")
-        array = np.ascontiguousarray(image[..., ::-1])
-        boxes = np.array([box for box, _, _ in self.truth[key]], np.float32).reshape(-1, 4)
-        labels = np.array([label for _, label, _ in self.truth[key]], np.int64)
+        record = self.records[index]
+        name = record["file_name"]
+        array = read_image(self.root / name, record["size"])
         size = (array.shape[1], array.shape[0])
-        truth = Boxes2D("front", size, boxes, np.ones(len(boxes)), labels, self.class_names)
-        name = self.images[key]
-        return AttackSample(name, array, truth, name.split("/")[0], tuple(self._surfaces(key)))
+        boxes = record["boxes"]
+        truth = Boxes2D("front", size, boxes, np.ones(len(boxes)), record["labels"], self.class_names)
+        return AttackSample(name, array, truth, name.split("/")[0], tuple(self._surfaces(record)))
 
 
 @DATASETS.register_module()
