@@ -39,8 +39,11 @@ class UnknownNameError(PerceptionError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, sorted(known)
-        close = difflib.get_close_matches(name, self.known, n=3, cutoff=0.5)
-        hint = (
-            f"did you mean {' or '.join(map(repr, close))}?" if close else f"known: {', '.join(self.known) or 'none'}"
-        )
-        super().__init__(f"unknown {kind} {name!r}: {hint}")
+        super().__init__(f"unknown {kind} {name!r}: {suggestion(name, self.known)}")
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """What to say beside a name that does not exist: the close ones, or all there are."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(map(repr, close))}?" if close else f"known: {', '.join(names) or 'none'}"

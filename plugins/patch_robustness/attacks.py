@@ -23,7 +23,17 @@ from .signs import parse_patch_size, patch_mask
 from .surfaces import Surface, check_surfaces
 from .victim import unchanged
 
-__all__ = ["METHODS", "SCOPES", "AttackConfig", "Crafted", "PatchSet", "attacked_images", "control_patch", "craft"]
+__all__ = [
+    "METHODS",
+    "SCOPES",
+    "AttackConfig",
+    "Crafted",
+    "PatchSet",
+    "attacked_images",
+    "check_victim",
+    "control_patch",
+    "craft",
+]
 
 BLACK_BOX = ("square", "random_search")
 METHODS = (*OPTIMIZERS, *BLACK_BOX)
@@ -217,6 +227,23 @@ def control_patch(kind: str, width: int, seed: int = 0) -> Tensor:
     raise UnknownNameError("control patch", kind, ("grey", "random"))
 
 
+def check_victim(target: AttackTarget, config: AttackConfig) -> None:
+    """Refuse a victim that an attack cannot work on, before samples are read.
+
+    Raises:
+        PerceptionError: Unsupported goal, a gradient method for a victim without gradient, or one in training mode.
+    """
+    check_goal(target, config.goal)
+    if config.goal == "appear":
+        check_appear(target)
+    if config.method not in BLACK_BOX and not target.differentiable:
+        text = f"attack method {config.method!r} needs a gradient, which this victim does not have"
+        raise PerceptionError(f"{text}; use {' or '.join(BLACK_BOX)}")
+    module = getattr(target, "module", None)
+    if module is not None and any(part.training for part in module.modules()):
+        raise PerceptionError("attack: the victim, or a part of it, is in training mode; call eval() first")
+
+
 def check_attack(target: AttackTarget, samples: Sequence[AttackSample], config: AttackConfig) -> None:
     """Refuse what cannot work, before work starts.
 
@@ -225,12 +252,7 @@ def check_attack(target: AttackTarget, samples: Sequence[AttackSample], config: 
             several sizes in one batch, a surface that is degenerate, outside its image, behind the camera, or too
             large for the sticker to have a pixel of its canvas, or a victim in training mode.
     """
-    check_goal(target, config.goal)
-    if config.goal == "appear":
-        check_appear(target)
-    if config.method not in BLACK_BOX and not target.differentiable:
-        text = f"attack method {config.method!r} needs a gradient, which this victim does not have"
-        raise PerceptionError(f"{text}; use {' or '.join(BLACK_BOX)}")
+    check_victim(target, config)
     if not samples:
         raise PerceptionError("attack: expected at least one sample, found none")
     for sample in samples:
@@ -244,9 +266,6 @@ def check_attack(target: AttackTarget, samples: Sequence[AttackSample], config: 
             raise PerceptionError(f"{text}; use a larger width")
     if config.batch > 1:
         image_shape(samples)
-    module = getattr(target, "module", None)
-    if module is not None and any(part.training for part in module.modules()):
-        raise PerceptionError("attack: the victim, or a part of it, is in training mode; call eval() first")
 
 
 def craft(target: AttackTarget, samples: Sequence[AttackSample], config: AttackConfig) -> Crafted:

@@ -13,27 +13,18 @@ from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
 
 from perception.attack import ATTACK_TARGETS, AttackSample, AttackTarget
+from perception.engine.components import config_part
 from perception.engine.config import load_config, parse_options
 from perception.errors import InputError, PerceptionError
 from perception.registry import DATASETS
 
-from . import (  # noqa: F401 - registers
-    crops,
-    crowd_scenes,
-    defences,
-    drive_scenes,
-    masking,
-    pasted_signs,
-    scenes,
-    sign_approaches,
-    victim,
-)
 from .assess import assess, is_defended
-from .attacks import AttackConfig, craft
+from .attacks import AttackConfig, check_victim, craft
 from .bundle import load_bundle, save_bundle
+from .check_config import check_attack_config, is_point_attack
 from .comparisons import corruption_table, transfer_table
 from .evaluate import CONTROLS, ENOUGH, Evaluation, evaluate
-from .points_commands import craft_placements, evaluate_placements, is_point_attack
+from .points_commands import craft_placements, evaluate_placements
 from .provenance import check_held_out, plain, provenance, sample_digests
 from .report import write_report
 from .settings import read_settings
@@ -46,15 +37,11 @@ def load_attack(name: str, options: Sequence[str] | None = None) -> Config:
     """Read a config with ``target``, ``attack``, ``craft_data`` and ``eval_data``, and import what it names.
 
     Raises:
-        PerceptionError: A part is missing, or both data are the same though patches are not made for each instance.
+        PerceptionError: See ``check_config.check_attack_config``.
     """
     config = load_config(name, parse_options(options))
-    missing = [key for key in ("target", "attack", "craft_data", "eval_data") if key not in config]
-    if missing:
-        raise PerceptionError(f"{config.filename}: not a config of an attack: missing {', '.join(missing)}")
-    if config.craft_data == config.eval_data and config.attack.get("scope") != "per_instance":
-        raise PerceptionError(f"{config.filename}: eval_data is the data of craft_data; use held-out data")
     import_modules_from_strings(**(config.get("custom_imports") or {"imports": []}))
+    check_attack_config(config)
     return config
 
 
@@ -63,7 +50,8 @@ def _attack(config: Config, **changes: Any) -> AttackConfig:
 
 
 def _target(config: Config) -> AttackTarget:
-    target: AttackTarget = ATTACK_TARGETS.build(config.target.to_dict())
+    with config_part(str(config.filename), "target"):
+        target: AttackTarget = ATTACK_TARGETS.build(config.target.to_dict())
     return target
 
 
@@ -82,7 +70,10 @@ def craft_patches(
     if is_point_attack(config):
         craft_placements(config, root, list(seeds or config.get("seeds", (0,))))
         return 0
-    target, samples = _target(config), _samples(config.craft_data.to_dict())
+    target = _target(config)
+    with config_part(str(config.filename), "attack"):
+        check_victim(target, _attack(config))
+    samples = _samples(config.craft_data.to_dict())
     for seed in seeds or config.get("seeds", (0,)):
         attack = _attack(config, seed=int(seed))
         crafted = craft(target, samples, attack)

@@ -15,12 +15,30 @@ from perception.errors import PerceptionError, UnknownNameError
 from .corruptions import IMAGE_CORRUPTIONS, check_severity, corrupt_image, kept_points, turned_camera
 from .desync import lagging_turn
 
-__all__ = ["IMAGE_FAULTS", "LAGS_S", "POINT_FAULTS", "faulty"]
+__all__ = ["IMAGE_FAULTS", "LAGS_S", "POINT_FAULTS", "check_faults", "faulty"]
 
 LAGS_S = (0.025, 0.05, 0.1, 0.2, 0.4)
 """Seconds that a sensor lags, by severity."""
 IMAGE_FAULTS = (*IMAGE_CORRUPTIONS, "calibration", "camera_lag")
 POINT_FAULTS = ("lidar_dropout", "lidar_lag")
+
+
+def check_faults(kinds: Sequence[str], severities: Sequence[int], points: bool = False) -> None:
+    """Refuse faults that there are not, of pictures or of sweeps (``points``).
+
+    Raises:
+        UnknownNameError: A kind of fault that is none of these samples.
+        PerceptionError: No list, or a severity outside 1 to 5.
+    """
+    for name, values in (("kinds", kinds), ("severities", severities)):
+        if not isinstance(values, (list, tuple)) or not values:
+            raise PerceptionError(f"faults: expected a list of {name}, found {values!r}")
+    known = POINT_FAULTS if points else IMAGE_FAULTS
+    for kind in kinds:
+        if kind not in known:
+            raise UnknownNameError("fault of sweeps" if points else "fault of pictures", str(kind), known)
+        for severity in severities:
+            check_severity(kind, severity)
 
 
 def faulty(
@@ -43,10 +61,7 @@ def faulty(
         PerceptionError: Severity outside 1 to 5, or samples without the time or camera that a fault needs.
     """
     points = bool(samples) and isinstance(samples[0], PointSample)
-    known = POINT_FAULTS if points else IMAGE_FAULTS
-    if kind not in known:
-        raise UnknownNameError("fault of sweeps" if points else "fault of pictures", kind, known)
-    check_severity(kind, severity)
+    check_faults([kind], [severity], points)
     if kind == "camera_lag":
         return [_lagging(sample, samples, LAGS_S[severity - 1]) for sample in samples]  # type: ignore[arg-type]
     change: Any = _point_fault if points else _image_fault

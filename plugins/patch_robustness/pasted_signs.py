@@ -43,7 +43,7 @@ class PastedSigns:
 
     Raises:
         InputError: The file is wrong.
-        PerceptionError: Numbers that do not fit.
+        PerceptionError: Numbers that do not fit, or a class that REAP does not have.
     """
 
     def __init__(
@@ -64,7 +64,8 @@ class PastedSigns:
         self.records, self.class_names = read_coco(path)
         if not self.records or set(classes) - set(self.class_names):
             raise InputError(path, "", f"images, and categories {', '.join(classes)}", ", ".join(self.class_names))
-        self.count, self.seed, self.classes = int(count), int(seed), tuple(classes)
+        self.count, self.seed = int(count), int(seed)
+        self.classes = tuple(sign_class(name).name for name in classes)
         self.side, self.rotation, self.translation = (float(side[0]), float(side[1])), rotation, translation
 
     def __len__(self) -> int:

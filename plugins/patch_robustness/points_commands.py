@@ -13,6 +13,7 @@ from mmengine.config import Config
 
 from perception.attack import ATTACK_TARGETS
 from perception.attack_points import PointAttackTarget, PointSample
+from perception.engine.components import config_part
 from perception.errors import InputError, PerceptionError
 from perception.registry import DATASETS
 from perception.sinks.storage import write_file
@@ -24,14 +25,9 @@ from .provenance import plain, provenance
 from .settings import read_settings
 from .victim import unchanged
 
-__all__ = ["craft_placements", "evaluate_placements", "evaluate_points", "is_point_attack", "load_placement"]
+__all__ = ["craft_placements", "evaluate_placements", "evaluate_points", "load_placement"]
 
 HEADER, SCHEMA = "placement.json", 1
-
-
-def is_point_attack(config: Config) -> bool:
-    """Whether a config attacks sweeps: its attack has a ``kind``."""
-    return "kind" in config.attack
 
 
 def evaluate_points(
@@ -128,7 +124,8 @@ def load_placement(folder: Path) -> tuple[dict[str, np.ndarray], PointAttackConf
 
 
 def _built(config: Config, data: str) -> tuple[PointAttackTarget, list[PointSample]]:
-    target: PointAttackTarget = ATTACK_TARGETS.build(config.target.to_dict())
+    with config_part(str(config.filename), "target"):
+        target: PointAttackTarget = ATTACK_TARGETS.build(config.target.to_dict())
     dataset = DATASETS.build(config[data].to_dict())
     return target, [dataset[index] for index in range(len(dataset))]
 

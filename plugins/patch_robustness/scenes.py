@@ -15,7 +15,7 @@ from torch import Tensor
 from perception.attack import AttackSample
 from perception.datasets.coco import read_coco
 from perception.datasets.files import read_image
-from perception.errors import InputError, PerceptionError
+from perception.errors import InputError, PerceptionError, suggestion
 from perception.registry import DATASETS
 from perception.structures import Boxes2D, Lanes2D
 
@@ -23,7 +23,7 @@ from .lighting import Lighting
 from .placement import place, road_corners
 from .reap_table import read_table
 from .render import render
-from .signs import SIGN_CLASSES, SignClass, letterbox
+from .signs import SIGN_CLASSES, SignClass, letterbox, sign_class
 from .surfaces import Surface
 from .synthetic import resize_template
 
@@ -58,7 +58,7 @@ class DrawnSigns:
         classes: Names of the classes that occur.
 
     Raises:
-        PerceptionError: Numbers that do not fit.
+        PerceptionError: Numbers that do not fit, or a class that there is not.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class DrawnSigns:
             raise PerceptionError(f"drawn signs: expected count, signs >= 1 and side within the image, found {side}")
         self.count, self.signs, self.seed = count, signs, seed
         self.size, self.side = (int(size[0]), int(size[1])), (float(side[0]), float(side[1]))
-        self.classes = tuple(classes)
+        self.classes = tuple(sign_class(name).name for name in classes)
 
     def __len__(self) -> int:
         return self.count
@@ -142,7 +142,7 @@ class SignTableScenes:
         ann_file: COCO file below it.
         table: REAP table below it.
         image_dir: Folder of the images below it.
-        method: Lighting method to use.
+        method: Lighting method to use, a column of the table; ``none`` leaves patches as they are printed.
         min_side: Signs with a smaller size in pixels carry no patch.
         limit: First images only; 0 takes all.
 
@@ -165,6 +165,10 @@ class SignTableScenes:
         self.records, self.class_names = read_coco(root / ann_file)
         self.rows = {(row.filename, row.object_id): row for row in read_table(root / table)}
         self.method, self.min_side = method, min_side
+        lights = sorted({name for row in self.rows.values() for name in row.lights})
+        if method not in {"none", *lights}:
+            hint = suggestion(method, lights)
+            raise InputError(root / table, "", f"light of the method {method!r}", f"no column of it; {hint}")
         self.records = [record for record in self.records if self._surfaces(record)][: limit or None]
         if not self.records:
             raise InputError(root / table, "", f"signs of at least {min_side:g} px", "none")

@@ -13,14 +13,15 @@ from mmengine.utils import import_modules_from_strings
 
 from perception.attack import ATTACK_TARGETS, AttackSample, AttackTarget
 from perception.engine.config import load_config, parse_options
-from perception.errors import PerceptionError
 from perception.registry import DATASETS
 from perception.sinks.storage import write_file
 
 from .attacks import AttackConfig, craft
 from .bundle import Bundle, load_bundle, save_bundle
+from .check_config import check_study_config
 from .evaluate import evaluate
 from .report import write_report
+from .settings import read_settings
 from .threat_model import describe
 from .victim import fingerprint
 
@@ -51,14 +52,9 @@ def run_study(config: Any, out: Path) -> dict[str, Any]:
         What ``study.json`` holds.
 
     Raises:
-        PerceptionError: A part of the config is missing, or data to craft on and to measure on are the same.
+        PerceptionError: See ``check_config.check_study_config``.
     """
-    missing = [key for key in ("victims", "renderings", "attack") if key not in config]
-    if missing:
-        raise PerceptionError(f"{config.filename}: not a config of a study: missing {', '.join(missing)}")
-    for name, data in config.renderings.items():
-        if data["craft_data"] == data["eval_data"]:
-            raise PerceptionError(f"study: rendering {name!r}: eval_data is craft_data; use held-out data")
+    check_study_config(config)
     measured: dict[str, list[AttackSample]] = {}
     parts = []
     for victim, options in config.victims.items():
@@ -93,7 +89,7 @@ def _samples(options: Any) -> list[AttackSample]:
 def _patches(config: Any, target: AttackTarget, data: Any, folder: Path) -> list[Bundle]:
     bundles, samples = [], None
     for seed in config.get("seeds", (0,)):
-        attack = AttackConfig(**{**config.attack.to_dict(), "seed": int(seed)})
+        attack = read_settings(AttackConfig, {**config.attack.to_dict(), "seed": int(seed)}, "the attack")
         path = folder / f"seed_{seed}"
         module = getattr(target, "module", None)
         victim = fingerprint(module) if module is not None else ""

@@ -97,6 +97,8 @@ def test_scenes_join_boxes_and_table(tmp_path: Path):
     assert sample.truth.class_names[sample.truth.labels[0]] == "octagon"
     with pytest.raises(InputError, match="at least 99 px"):
         SignTableScenes(str(tmp_path), "boxes.json", "t.csv", min_side=99)
+    with pytest.raises(InputError, match=r"t\.csv: expected light of the method 'percentil', .* mean 'percentile'"):
+        SignTableScenes(str(tmp_path), "boxes.json", "t.csv", method="percentil")
 
 
 CAMERA = Camera(
