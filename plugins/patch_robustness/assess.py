@@ -105,7 +105,8 @@ def assess(
         PerceptionError: See ``craft``.
     """
     white = craft(target, samples, config)
-    black = craft(target, samples, replace(config, method="square", steps=max(white.queries, 2 * config.batch)))
+    queries = max(white.queries // len(white.keys), 2 * config.batch)  # for each patch
+    black = craft(target, samples, replace(config, method="square", steps=queries))
     whole = [unbounded(sample) for sample in samples]
     free = replace(config, size="", eot=type(config.eot)(), scope="universal")
     most = craft(target, whole, free)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import runpy
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +94,15 @@ def test_attacks_go_through_a_defence(defence):
     found = assess(target, SAMPLES, CONFIG)
     assert found.passed, found.lines()
     assert found.unbounded_asr == 1 and found.instances == 2
+
+
+def test_the_black_box_has_as_many_queries_for_each_patch(monkeypatch):
+    module, seen = sys.modules[assess.__module__], []
+    make = module.craft
+    monkeypatch.setattr(module, "craft", lambda *args: seen.append(make(*args)) or seen[-1])
+    assess(DefendedTarget(make_target(), Jpeg(30)), SAMPLES, replace(CONFIG, scope="per_instance", batch=1))
+    white, black, _ = seen
+    assert len(white.keys) == len(black.keys) == 2 and white.queries == black.queries == 30
 
 
 def test_checks_that_fail_are_told():
