@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from perception.viz.colors import color_of
 
-__all__ = ["MARKS", "histogram", "line_chart"]
+__all__ = ["MARKS", "Interval", "histogram", "interval_chart", "line_chart"]
 
 MARKS = ("p50", "p95", "p99")
 """Percentiles that a line chart marks."""
@@ -84,6 +85,50 @@ def histogram(values: Sequence[Any], color: int = 0) -> str:
     return _svg(parts)
 
 
+Interval = tuple[str, float | None, float, float]
+"""Name, value (None: not known), lower and upper end."""
+
+
+def interval_chart(groups: Mapping[str, Sequence[Interval]], top: float = 100.0, unit: str = " %") -> str:
+    """A dot with its interval for each of several values, from 0 to ``top``, below each other in groups.
+
+    Args:
+        groups: Heading -> its values. The n-th value of every group has the same colour.
+        top: Right end of the scale.
+        unit: Behind every number.
+
+    Returns:
+        An ``<svg>`` element.
+    """
+    left, right, row = 150.0, 70.0, 18
+    scale = (_WIDTH - left - right) / top
+    parts: list[str] = []
+    y = 6.0
+    for heading, values in groups.items():
+        y += row + 6
+        parts.append(f'<text x="4" y="{y - 4:.0f}" style="font-weight:600">{html.escape(heading)}</text>')
+        for index, (name, value, low, high) in enumerate(values):
+            middle = y + row / 2
+            y += row
+            parts.append(f'<text x="{left - 8}" y="{middle + 4:.1f}" text-anchor="end">{html.escape(name)}</text>')
+            if (number := _finite(value)) is None:
+                parts.append(f'<text x="{left}" y="{middle + 4:.1f}">not known</text>')
+                continue
+            color, x, ends = _css(index), left + scale * number, [left + scale * end for end in (low, high)]
+            parts.append(
+                f'<line x1="{ends[0]:.1f}" x2="{ends[1]:.1f}" y1="{middle}" y2="{middle}" stroke="{color}" '
+                f'stroke-width="3" stroke-opacity=".55"/><circle cx="{x:.1f}" cy="{middle}" r="4.5" '
+                f'fill="{color}"/><text x="{ends[1] + 8:.1f}" y="{middle + 4:.1f}">{number:.1f}{unit}</text>'
+            )
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        x = left + scale * share * top
+        parts.append(
+            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="12" y2="{y + 4}" stroke="currentColor" stroke-opacity=".14"/>'
+            f'<text x="{x:.1f}" y="{y + 18}" text-anchor="middle">{share * top:g}{unit}</text>'
+        )
+    return _svg(parts, y + 24)
+
+
 def _axis(top: float) -> list[str]:
     parts = []
     for share in (0.0, 0.5, 1.0):
@@ -115,5 +160,5 @@ def _css(color: int) -> str:
     return "#{:02x}{:02x}{:02x}".format(*color_of(color))
 
 
-def _svg(parts: Sequence[str]) -> str:
-    return f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">{"".join(parts)}</svg>'
+def _svg(parts: Sequence[str], height: float = _HEIGHT) -> str:
+    return f'<svg viewBox="0 0 {_WIDTH} {height:g}" role="img">{"".join(parts)}</svg>'

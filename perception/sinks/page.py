@@ -31,7 +31,7 @@ tr:last-child td{border-bottom:0}td.n,th.n{text-align:right;font-variant-numeric
 .thumbs{display:grid;grid-template-columns:repeat(auto-fill,minmax(330px,1fr));gap:12px}
 figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:10px;overflow:hidden}
 figure img{display:block;width:100%}figcaption{padding:6px 12px;color:var(--soft);font-size:13px}
-.charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(430px,1fr));gap:12px}
+.charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(430px,100%),1fr));gap:12px}
 .charts>div{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 14px}
 svg{display:block;width:100%;height:auto}svg text{fill:var(--soft);font-size:11px}
 code{font-size:13px;overflow-wrap:anywhere}

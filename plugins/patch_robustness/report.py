@@ -15,7 +15,7 @@ from perception.sinks.storage import write_file
 from .evaluate import Evaluation, summary
 from .report_page import report_page
 
-__all__ = ["write_report"]
+__all__ = ["finite", "write_report"]
 
 SCHEMA = 1
 
@@ -31,19 +31,19 @@ def write_report(folder: str | Path, evaluation: Evaluation, about: Mapping[str,
     root = Path(folder)
     root.mkdir(parents=True, exist_ok=True)
     content = {"schema": SCHEMA, "threshold": evaluation.threshold, **about, **summary(evaluation)}
-    write_file(root / "report.json", json.dumps(_plain(content), indent=1, sort_keys=True, allow_nan=False).encode())
+    write_file(root / "report.json", json.dumps(finite(content), indent=1, sort_keys=True, allow_nan=False).encode())
     write_file(root / "instances.csv", _csv(evaluation.rows).encode())
     write_parquet(root / "instances.parquet", evaluation.rows)
     write_file(root / "report.html", report_page(content, evaluation).encode())
     return content
 
 
-def _plain(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """The value with None for numbers that are not finite, which JSON does not know."""
     if isinstance(value, Mapping):
-        return {key: _plain(part) for key, part in value.items()}
+        return {key: finite(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
+        return [finite(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

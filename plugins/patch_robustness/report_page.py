@@ -14,7 +14,7 @@ from perception.viz import draw_result
 
 from .evaluate import CONTROLS, ENOUGH, Evaluation
 
-__all__ = ["report_page"]
+__all__ = ["facts", "percent", "report_page"]
 
 _STYLE = """.bar{display:inline-block;height:.7em;background:var(--bad);border-radius:2px;margin-right:.4em}
 h3{font-size:15px;margin:18px 0 8px}p{max-width:75ch}.pairs{display:grid;gap:12px;
@@ -31,7 +31,7 @@ def report_page(content: Mapping[str, Any], evaluation: Evaluation) -> str:
         f"&middot; {content['instances']} instances</p>",
         *_notices(content),
         "<h2>Threat model</h2>",
-        _facts(content.get("threat_model", {}) | {"occlusion": content.get("occlusion", "not stated")}),
+        facts(content.get("threat_model", {}) | {"occlusion": content.get("occlusion", "not stated")}),
         "<h2>Result</h2>",
         *_defence(content.get("defence")),
         f"<p>{_meaning(content)}</p>",
@@ -45,7 +45,7 @@ def report_page(content: Mapping[str, Any], evaluation: Evaluation) -> str:
         "<h2>Before and after</h2>",
         f'<div class="pairs">{"".join(_figures(evaluation))}</div>',
         "<h2>Made with</h2>",
-        _facts({key: content[key] for key in ("version", "torch", "config_sha256", "victim_sha256") if key in content}),
+        facts({key: content[key] for key in ("version", "torch", "config_sha256", "victim_sha256") if key in content}),
     ]
     return document("Patch report", parts, style=_STYLE)
 
@@ -61,7 +61,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return table([text(name) for name in head], rows, numeric=range(1, len(head)))
 
 
-def _facts(values: Mapping[str, Any]) -> str:
+def facts(values: Mapping[str, Any]) -> str:
+    """A table of names and values, as the threat model is shown."""
     return table(("what", "value"), [[text(key), text(value)] for key, value in values.items()])
 
 

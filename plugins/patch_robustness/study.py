@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import html
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,10 @@ from perception.sinks.storage import write_file
 from .attacks import AttackConfig, craft
 from .bundle import Bundle, load_bundle, save_bundle
 from .check_config import check_study_config
-from .evaluate import evaluate
-from .report import write_report
+from .evaluate import CONTROLS, evaluate
+from .report import finite, write_report
 from .settings import read_settings
+from .study_page import markdown, study_page
 from .threat_model import describe
 from .victim import fingerprint
 
@@ -73,12 +74,29 @@ def run_study(config: Any, out: Path) -> dict[str, Any]:
             parts.append({"victim": victim, "crafted": craft_on, "measured": eval_on, "report": found})
             print(f"{victim}: {craft_on} -> {eval_on}: {folder / 'report.html'}", flush=True)
     rows = study_rows(parts)
-    content: dict[str, Any] = {"schema": 1, "rows": rows, "cuts": _cuts(rows)}
-    write_file(out / "study.json", json.dumps(content, indent=1).encode())
-    write_file(out / "study.md", _markdown(content).encode())
-    write_file(out / "study.html", _page(content, out).encode())
-    print(_markdown(content))
+    content: dict[str, Any] = {
+        "schema": 1,
+        "config": Path(str(config.filename)).stem,
+        "threat_model": _threat_model(config, parts),
+        "rows": rows,
+        "cuts": _cuts(rows),
+    }
+    reports = [str(path.relative_to(out)) for path in sorted(out.glob("*/*/report.html"))]
+    write_file(out / "study.json", json.dumps(finite(content), indent=1, allow_nan=False).encode())
+    write_file(out / "study.md", markdown(content).encode())
+    write_file(out / "study.html", study_page(content, reports).encode())
+    print(markdown(content))
     return content
+
+
+def _threat_model(config: Any, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """That of the first part, with the names of all victims and all seeds."""
+    found = dict(parts[0]["report"].get("threat_model", {}))
+    thresholds = config.get("thresholds", 0.3)
+    each = isinstance(thresholds, Mapping)
+    victims = [f"{name} (score {thresholds[name] if each else thresholds:g})" for name in config.victims]
+    seeds = ", ".join(str(seed) for seed in config.get("seeds", (0,)))
+    return found | {"victim": ", ".join(victims), "seed": seeds}
 
 
 def _samples(options: Any) -> list[AttackSample]:
@@ -124,13 +142,15 @@ def study_rows(parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """A row for each victim, rendering the patch was made on and rendering it was measured on.
 
     ``excess`` is the mean ASR over the seeds above that of the random patch, in points; ``excess_worst`` that of the
-    strongest seed.
+    strongest seed. ``intervals`` are 95 % Wilson. Where nothing was detected clean the rates are not known (NaN, in
+    files null).
     """
     rows = []
     for part in parts:
         report = part["report"]
-        rates = {name: 100 * (c["asr"]["value"] or 0.0) for name, c in report["conditions"].items()}
-        seeds = [value for name, value in rates.items() if name.startswith("seed")]
+        asr = {name: condition["asr"] for name, condition in report["conditions"].items()}
+        rates = {name: math.nan if rate["value"] is None else 100 * rate["value"] for name, rate in asr.items()}
+        seeds = [value for name, value in rates.items() if name not in CONTROLS]
         metric = report["metric_clean"]
         rows.append(
             {
@@ -145,6 +165,7 @@ def study_rows(parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "asr_seeds": seeds,
                 "excess": float(np.mean(seeds)) - rates["random"],
                 "excess_worst": max(seeds) - rates["random"],
+                "intervals": {name: [100 * rate["low"], 100 * rate["high"]] for name, rate in asr.items()},
             }
         )
     return rows
@@ -157,7 +178,7 @@ def _cuts(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     out = []
     for row in rows:
         before = base.get((row["crafted"], row["measured"]))
-        if row["victim"] != first and before is not None and before["excess"] > 0:
+        if row["victim"] != first and before is not None and before["excess"] > 0 and not math.isnan(row["excess"]):
             cost = {
                 k: v - row["metric_clean"][k] for k, v in before["metric_clean"].items() if k in row["metric_clean"]
             }
@@ -165,69 +186,3 @@ def _cuts(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             keys = ("victim", "crafted", "measured")
             out.append({**{key: row[key] for key in keys}, "against": first, "cut": cut, "cost": cost})
     return out
-
-
-_HEAD = (
-    "victim",
-    "made on",
-    "measured on",
-    "signs",
-    "clean",
-    "AP50",
-    "grey",
-    "random",
-    "crafted (each seed)",
-    "excess",
-)
-
-
-def _cells(row: Mapping[str, Any]) -> list[str]:
-    seeds = ", ".join(f"{value:.1f}" for value in row["asr_seeds"])
-    ap50 = row["metric_clean"].get("AP50", float("nan"))
-    return [
-        *(row[key] for key in ("victim", "crafted", "measured")),
-        str(row["instances"]),
-        str(row["detected_clean"]) + ("" if row["valid"] else " (too few)"),
-        f"{ap50:.3f}",
-        f"{row['asr_grey']:.1f} %",
-        f"{row['asr_random']:.1f} %",
-        f"{row['asr']:.1f} % ({seeds})",
-        f"{row['excess']:+.1f}",
-    ]
-
-
-def _sentences(content: Mapping[str, Any]) -> list[str]:
-    lines = [
-        "ASR: of the instances detected clean, the share that is lost. Excess: mean ASR over the seeds minus that of a "
-        "random patch, in points."
-    ]
-    for cut in content["cuts"]:
-        cost = ", ".join(f"{key} {100 * value:+.1f} points" for key, value in cut["cost"].items())
-        where = f"{cut['crafted']} -> {cut['measured']}"
-        lines.append(
-            f"{cut['victim']} cuts the excess of {cut['against']} by {cut['cut']:.0f} % ({where}); cost: {cost}."
-        )
-    return lines
-
-
-def _markdown(content: Mapping[str, Any]) -> str:
-    lines = ["| " + " | ".join(_HEAD) + " |", "| " + " | ".join("---" for _ in _HEAD) + " |"]
-    lines += ["| " + " | ".join(_cells(row)) + " |" for row in content["rows"]]
-    return "\n".join([*lines, "", *_sentences(content), ""])
-
-
-def _page(content: Mapping[str, Any], out: Path) -> str:
-    style = "body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:80em;padding:0 1em;color:#222}"
-    style += "table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:.3em .7em;text-align:left}"
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in _HEAD)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(row)) + "</tr>" for row in content["rows"]
-    )
-    text = "".join(f"<p>{html.escape(line)}</p>" for line in _sentences(content))
-    reports = [html.escape(str(path.relative_to(out))) for path in sorted(out.glob("*/*/report.html"))]
-    links = "".join(f'<li><a href="{path}">{path.removesuffix("/report.html")}</a></li>' for path in reports)
-    title = "Patches: realistic and synthetic, side by side"
-    return (
-        f'<!doctype html><html lang=en><head><meta charset="utf-8"><title>{title}</title><style>{style}</style></head>'
-        f"<body><h1>{title}</h1><table><tr>{head}</tr>{body}</table>{text}<h2>Reports</h2><ul>{links}</ul></body></html>"
-    )

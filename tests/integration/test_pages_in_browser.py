@@ -17,6 +17,7 @@ from perception.plugins.patch_robustness.attacks import AttackConfig, craft
 from perception.plugins.patch_robustness.comparisons import corruption_table, transfer_table
 from perception.plugins.patch_robustness.evaluate import evaluate
 from perception.plugins.patch_robustness.report import write_report
+from perception.plugins.patch_robustness.study_page import study_page
 from perception.plugins.patch_robustness.surfaces import Surface
 from perception.plugins.patch_robustness.threat_model import describe
 from perception.structures import Boxes2D
@@ -98,6 +99,45 @@ def test_the_report_of_an_attack(browser, attack_report):
     assert ["fault", 6] in tables
     assert [browser.evaluate(f"document.images[{k}].alt") for k in range(4)] == ["clean", "grey", "random", "seed 0"]
     assert browser.evaluate("document.querySelectorAll('.scroll').length") == len(tables), "tables scroll by themselves"
+
+
+def test_the_page_of_a_study(browser, tmp_path):
+    def row(victim: str, measured: str, rates: list[float | None]) -> dict:
+        names = ("grey", "random", "seed 0", "seed 1", "seed 2")
+        known = [100 * rate if rate is not None else float("nan") for rate in rates]
+        return {
+            "victim": victim,
+            "crafted": "realistic",
+            "measured": measured,
+            "instances": 60,
+            "detected_clean": 50,
+            "valid": rates[0] is not None,
+            "metric_clean": {"AP50": 0.9},
+            "asr_grey": known[0],
+            "asr_random": known[1],
+            "asr_seeds": known[2:],
+            "asr": known[2],
+            "excess": known[2] - known[1],
+            "intervals": {n: [max(v - 9, 0.0), v + 12] if v == v else [0.0, 100.0] for n, v in zip(names, known)},
+        }
+
+    rows = [row("<plain>", "realistic", [0.02, 0.1, 0.7, 0.6, 0.65]), row("<plain>", "synthetic", [None] * 5)]
+    rows.append(row("hardened", "realistic", [0.02, 0.05, 0.3, 0.2, 0.25]))
+    cost = {"AP50": -0.01}
+    cut = {"victim": "hardened", "crafted": "a", "measured": "b", "against": "<plain>", "cut": 55.0, "cost": cost}
+    model = {"goal": "hide", "knowledge": "white box", "size": "25.4 x 25.4 cm, middle", "budget": "60 steps"}
+    page = tmp_path / "study" / "study.html"
+    page.parent.mkdir()
+    content = {"config": "signs_study", "threat_model": model, "rows": rows, "cuts": [cut]}
+    page.write_text(study_page(content, ["<plain>/realistic_report/report.html"]))
+    wanted = os.environ.get("PERCEPTION_SCREENSHOTS")
+    check_page(browser, page, Path(wanted) if wanted else None)
+    shown = browser.evaluate("document.body.innerText")
+    for text in ("Threat model", "white box", "<plain>", "cuts the excess", "Not valid", "in 1 of 3 rows", "Reports"):
+        assert text in shown, text
+    assert browser.evaluate("document.querySelectorAll('svg').length") == 2, "a chart for each victim"
+    assert browser.evaluate("document.querySelectorAll('circle').length") == 10
+    assert browser.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(244, 246, 249)"
 
 
 def test_the_browser_hears_errors_and_requests(browser, tmp_path):

@@ -22,6 +22,7 @@ from perception.plugins.patch_robustness.patch_training import PatchTraining
 from perception.plugins.patch_robustness.reap_table import SignRow, write_table
 from perception.plugins.patch_robustness.scenes import CLASS_NAMES, DrawnSigns
 from perception.plugins.patch_robustness.study import study_rows
+from perception.plugins.patch_robustness.study_page import markdown, study_page
 
 SIZE = (160, 128)
 
@@ -226,7 +227,9 @@ def test_a_study_compares_victims_and_renderings(folder, tmp_path, capsys):
     assert [row["instances"] for row in content["rows"]] == [4, 2, 4] * 2
     assert (tmp_path / "out/plain/synthetic_on_realistic/report.html").is_file()
     page = (tmp_path / "out/study.html").read_text()
-    assert page.count("<tr>") == 7 and "plain/realistic_report/report.html" in page
+    assert '<a href="plain/realistic_report/report.html">' in page and page.count("not known") == 6 * 4
+    for words in ("Threat model", "white box", "plain (score 0.001)", "0, 1", "25.4 x 25.4 cm, bottom", "Not valid"):
+        assert words in page
     stamp = (tmp_path / "out/plain/realistic/seed_0/patch.png").stat().st_mtime_ns
     capsys.readouterr()
     again = path.read_text().replace('cross = (("synthetic", "realistic"),)', "").replace(", other=detector", "")
@@ -240,16 +243,28 @@ def test_a_study_compares_victims_and_renderings(folder, tmp_path, capsys):
     assert (tmp_path / "out/plain/realistic/seed_0/patch.png").stat().st_mtime_ns != stamp  # other random weights
 
 
-def test_the_table_of_a_study_by_hand():
+def study_row(**values: float | None) -> dict:
     def rate(value):
-        return {"asr": {"value": value}}
+        return {"asr": {"value": value, "low": 0.0, "high": 1.0}}
 
     report = {
         "instances": 10,
         "detected_clean": 8,
         "valid": False,
         "metric_clean": {"AP50": 0.8},
-        "conditions": {"grey": rate(0.0), "random": rate(0.125), "seed 0": rate(0.5), "seed 1": rate(0.75)},
+        "conditions": {name.replace("_", " "): rate(value) for name, value in values.items()},
     }
     (row,) = study_rows([{"victim": "v", "crafted": "a", "measured": "b", "report": report}])
+    return row
+
+
+def test_the_table_of_a_study_by_hand():
+    row = study_row(grey=0.0, random=0.125, seed_0=0.5, seed_1=0.75)
     assert row["asr"] == 62.5 and row["excess"] == 50.0 and row["excess_worst"] == 62.5
+    assert row["intervals"]["seed 1"] == [0.0, 100.0]
+
+
+def test_rates_of_a_study_that_nobody_knows_are_not_zero():
+    content = {"rows": [study_row(grey=None, random=None, seed_0=None)], "cuts": []}
+    assert "| v | a | b | 10 | 8 (too few) | 0.800 | - | - | - (-) | - |" in markdown(content)
+    assert study_page(content).count("not known") == 3
