@@ -51,6 +51,8 @@ class AttackSample:
         scene: Scene it belongs to; intervals are drawn over scenes.
         surfaces: Places for patches, as ``patch_robustness`` understands them.
         meta: Anything else, for example ``distance_m`` and ``time_s``.
+        hidden: (H, W) or (V, H, W) bool, pixels in which something stands in front of the surfaces, where no patch
+            shows; None: not known.
     """
 
     name: str
@@ -59,12 +61,17 @@ class AttackSample:
     scene: str = ""
     surfaces: tuple[Any, ...] = ()
     meta: Mapping[str, Any] = field(default_factory=dict)
+    hidden: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         image = np.asarray(self.image)
         if image.ndim not in (3, 4) or image.shape[-1] != 3 or image.dtype != np.uint8:
             found = f"{image.shape} {image.dtype}"
             raise PerceptionError(f"sample {self.name}: expected (H, W, 3) or (V, H, W, 3) uint8, found {found}")
+        hidden = self.hidden
+        if hidden is not None and (hidden.shape != image.shape[:-1] or hidden.dtype != np.bool_):
+            found = f"{hidden.shape} {hidden.dtype}"
+            raise PerceptionError(f"sample {self.name}: expected hidden {image.shape[:-1]} bool, found {found}")
 
     @property
     def views(self) -> np.ndarray:

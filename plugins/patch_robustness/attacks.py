@@ -192,7 +192,10 @@ def attacked_images(
     config: AttackConfig,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Render one patch, or each its own, on every surface of every sample; with a generator also ``config.eot``."""
+    """Render one patch, or each its own, on every surface of every sample; with a generator also ``config.eot``.
+
+    Pixels that a sample says are ``hidden`` keep what stands there.
+    """
     surfaces = [surface for sample in samples for surface in sample.surfaces]
     views = 1 if images.ndim == 4 else images.shape[1]
     owned = [
@@ -211,7 +214,11 @@ def attacked_images(
 
     flat = images.flatten(0, -4)
     masks = masks_of(surfaces, config)
-    return render(flat, patches, surfaces, patch_masks=masks, owners=owners, augment=augment).reshape(images.shape)
+    shown = render(flat, patches, surfaces, patch_masks=masks, owners=owners, augment=augment).reshape(images.shape)
+    if all(sample.hidden is None for sample in samples):
+        return shown
+    hidden = [np.zeros(s.image.shape[:-1], bool) if s.hidden is None else s.hidden for s in samples]
+    return torch.where(torch.from_numpy(np.stack(hidden)).unsqueeze(-3).to(images.device), images, shown)
 
 
 def control_patch(kind: str, width: int, seed: int = 0) -> Tensor:

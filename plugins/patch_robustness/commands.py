@@ -24,6 +24,7 @@ from .bundle import load_bundle, save_bundle
 from .check_config import check_attack_config, is_point_attack
 from .comparisons import corruption_table, transfer_table
 from .evaluate import CONTROLS, ENOUGH, Evaluation, evaluate
+from .occlusion import occlusion_note
 from .points_commands import craft_placements, evaluate_placements
 from .provenance import check_held_out, plain, provenance, sample_digests
 from .report import write_report
@@ -153,7 +154,7 @@ def _evaluated(config: Config, folders: Sequence[Path]) -> tuple[Evaluation, dic
         "data": plain(config.eval_data.to_dict()),
         "patches": {f"seed {b.config.seed}": b.header["picture_sha256"] for b in bundles},
         "samples": len(samples),
-        "occlusion": "ignored",
+        "occlusion": occlusion_note(samples),
         **provenance(config, target),
     }
     if "corruptions" in config:

@@ -58,7 +58,8 @@ def crop_sample(sample: AttackSample, size: tuple[int, int]) -> AttackSample:
         if inside and (surface.instance is None or surface.instance in place):
             instance = None if surface.instance is None else place[surface.instance]
             surfaces.append(replace(surface, quad=moved, instance=instance))
-    return replace(sample, image=image, truth=truth, surfaces=tuple(surfaces))
+    hidden = None if sample.hidden is None else sample.hidden[y : y + window[1], x : x + window[0]]
+    return replace(sample, image=image, truth=truth, surfaces=tuple(surfaces), hidden=hidden)
 
 
 @DATASETS.register_module()

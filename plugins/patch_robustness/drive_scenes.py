@@ -8,11 +8,12 @@ from itertools import islice
 import numpy as np
 
 from perception.attack import AttackSample
-from perception.errors import InputError, PerceptionError
+from perception.errors import InputError, PerceptionError, UnknownNameError
 from perception.registry import DATASETS
 from perception.structures import Frame
 
-from .placement import board_corners, preview, road_corners
+from .occlusion import hidden_by_lidar, points_in_ego
+from .placement import PlacedView, board_corners, preview, road_corners
 
 __all__ = ["DriveScenes"]
 
@@ -38,9 +39,10 @@ class DriveScenes:
         size: (width, height) of simulated pictures.
         preset: Weather and daylight of simulated drives.
         min_side: Least size of the patch in the picture, pixels.
+        occlusion: ``lidar``: returns of a frame hide the patch where something stands before it; ``none``.
 
     Raises:
-        PerceptionError: Neither or both of ``drives`` and ``seeds``.
+        PerceptionError: Neither or both of ``drives`` and ``seeds``, or settings that there are not.
     """
 
     def __init__(
@@ -58,12 +60,15 @@ class DriveScenes:
         size: tuple[int, int] = (640, 360),
         preset: str = "day",
         min_side: float = 8.0,
+        occlusion: str = "lidar",
     ) -> None:
         if (drives is None) == (seeds is None):
             raise PerceptionError("drive scenes: expected drives or seeds of simulated ones, found neither or both")
         if on not in ("road", "board") or every < 1:
             raise PerceptionError(f"drive scenes: expected on='road' or 'board' and every >= 1, found {on!r}, {every}")
-        self.drives, self.seeds = drives, seeds
+        if occlusion not in ("lidar", "none"):
+            raise UnknownNameError("occlusion of drive scenes", occlusion, ("lidar", "none"))
+        self.drives, self.seeds, self.occlusion = drives, seeds, occlusion
         self.camera, self.truth, self.min_side = camera, f"{camera}/{truth}", min_side
         self.size_m = (float(size_m[0]), float(size_m[1]))
         self.corners = (road_corners if on == "road" else board_corners)(ahead, lateral, self.size_m)
@@ -112,8 +117,16 @@ class DriveScenes:
                 "camera": frame.calibration.cameras[self.camera],
             }
             key = f"{name}@{frame.index}"
-            out.append(AttackSample(key, view.image, frame.truth[self.truth], name, (surface,), meta))
+            truth, hidden = frame.truth[self.truth], self._hidden(view)
+            out.append(AttackSample(key, view.image, truth, name, (surface,), meta, hidden))
         return out
+
+    def _hidden(self, view: PlacedView) -> np.ndarray | None:
+        """(H, W) bool of what the LiDAR of a frame says hides the patch; None where it has no returns."""
+        points = points_in_ego(view.frame)
+        if self.occlusion == "none" or not len(points):
+            return None
+        return hidden_by_lidar(points, view.corners, view.frame.calibration.cameras[self.camera])
 
     def _distance(self, first: Frame, frame: Frame) -> float:
         middle = np.append(self.corners.mean(0), 1.0)

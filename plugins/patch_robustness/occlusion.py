@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
+from perception.attack import AttackSample
 from perception.errors import InputError, PerceptionError
 from perception.geometry.camera import Camera
 from perception.structures import Frame
 
-__all__ = ["REACH_DEG", "hidden_by_lidar", "hidden_by_mask", "points_in_ego"]
+__all__ = ["REACH_DEG", "hidden_by_lidar", "hidden_by_mask", "occlusion_note", "points_in_ego", "read_mask"]
 
 REACH_DEG = 1.0
 """A pixel farther than this from every return is taken as visible: nothing is known there."""
@@ -111,10 +113,26 @@ def hidden_by_mask(folder: Path, camera: str, index: int, size: tuple[int, int])
         InputError: Not a picture of that size.
     """
     path = folder / camera / f"{index:05d}.png"
-    if not path.exists():
-        return np.zeros((size[1], size[0]), bool)
+    return read_mask(path, size) if path.exists() else np.zeros((size[1], size[0]), bool)
+
+
+def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """(H, W) bool of a picture of (width, height) ``size``, true where it is above 127.
+
+    Raises:
+        InputError: Not a picture of that size.
+    """
     mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if mask is None or mask.shape != (size[1], size[0]):
         found = "no picture" if mask is None else f"{mask.shape[1]} x {mask.shape[0]}"
         raise InputError(path, "", f"a mask of {size[0]} x {size[1]} pixels", found)
     return np.asarray(mask > 127)
+
+
+def occlusion_note(samples: Sequence[AttackSample]) -> str:
+    """How many samples say what stands in front of their patches, for a report."""
+    known = sum(sample.hidden is not None for sample in samples)
+    if not known:
+        return "ignored"
+    rest = "" if known == len(samples) else ", ignored in the others"
+    return f"from masks or LiDAR in {known} of {len(samples)} samples{rest}"

@@ -20,6 +20,7 @@ from perception.registry import DATASETS
 from perception.structures import Boxes2D, Lanes2D
 
 from .lighting import Lighting
+from .occlusion import read_mask
 from .placement import place, road_corners
 from .reap_table import read_table
 from .render import render
@@ -145,6 +146,8 @@ class SignTableScenes:
         method: Lighting method to use, a column of the table; ``none`` leaves patches as they are printed.
         min_side: Signs with a smaller size in pixels carry no patch.
         limit: First images only; 0 takes all.
+        mask_dir: Folder below the root with pictures of the images' names (``.png``), white where something stands in
+            front of a sign; nothing is known of images without one.
 
     Raises:
         InputError: A file is wrong, or no sign can be attacked.
@@ -159,8 +162,10 @@ class SignTableScenes:
         method: str = "percentile",
         min_side: float = 16.0,
         limit: int = 0,
+        mask_dir: str = "masks",
     ) -> None:
         root = Path(data_root)
+        self.masks = root / mask_dir
         self.root = root / image_dir
         self.records, self.class_names = read_coco(root / ann_file)
         self.rows = {(row.filename, row.object_id): row for row in read_table(root / table)}
@@ -193,7 +198,9 @@ class SignTableScenes:
         size = (array.shape[1], array.shape[0])
         boxes = record["boxes"]
         truth = Boxes2D("front", size, boxes, np.ones(len(boxes)), record["labels"], self.class_names)
-        return AttackSample(name, array, truth, name.split("/")[0], tuple(self._surfaces(record)))
+        mask = (self.masks / name).with_suffix(".png")
+        hidden = read_mask(mask, size) if mask.is_file() else None
+        return AttackSample(name, array, truth, name.split("/")[0], tuple(self._surfaces(record)), hidden=hidden)
 
 
 @DATASETS.register_module()

@@ -27,7 +27,7 @@ __all__ = ["SignApproaches"]
 _FAR = (9.0, 11.0)
 """Width in pixels of the sign in the first frame."""
 _COVERED = 0.75
-"""A sign of which less can be seen carries no patch: it would cover what is in front of it."""
+"""A sign of which less can be seen carries no patch."""
 _SHARES = (20, 80)
 """Percentiles that count as black and white on a sign."""
 
@@ -118,6 +118,7 @@ class SignApproaches:
         self, seed: int, index: int, drive: TownDrive, found: TownSample, signs: list[SignView], mine: int
     ) -> AttackSample:
         from perception.sim.city.faces import SHAPES
+        from perception.sim.city.truth_objects import hidden_pixels
 
         frame, view, ego = found.frame, found.views["front"], found.ego
         image, sign = frame.images["front"], signs[mine]
@@ -137,7 +138,8 @@ class SignApproaches:
             "distance_m": round(_away(sign, ego, drive.cameras["front"]), 2),
             "track": int(sign.element.instance),
         }
-        return AttackSample(f"{name}/{index:05d}", image, truth, name, (surface,), meta)
+        hidden = hidden_pixels(view, [sign])
+        return AttackSample(f"{name}/{index:05d}", image, truth, name, (surface,), meta, hidden)
 
 
 def _away(sign: SignView, ego: np.ndarray, camera: Camera) -> float:

@@ -20,6 +20,7 @@ from .attacks import AttackConfig, craft
 from .bundle import Bundle, load_bundle, save_bundle
 from .check_config import check_study_config
 from .evaluate import CONTROLS, evaluate
+from .occlusion import occlusion_note
 from .report import finite, write_report
 from .settings import read_settings
 from .study_page import markdown, study_page
@@ -134,7 +135,12 @@ def _measure(
     threshold = float(threshold[victim] if isinstance(threshold, Mapping) else threshold)
     patches = {f"seed {bundle.config.seed}": bundle.patches for bundle in bundles}
     found = evaluate(target, samples, patches, bundles[0].config, threshold)
-    about = {"victim": victim, "samples": len(samples), "threat_model": bundles[0].header.get("threat_model", {})}
+    about = {
+        "victim": victim,
+        "samples": len(samples),
+        "threat_model": bundles[0].header.get("threat_model", {}),
+        "occlusion": occlusion_note(samples),
+    }
     return write_report(folder, found, about)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -144,6 +145,24 @@ def signs_in_picture(
             box = np.concatenate([outline.min(0), outline.max(0)])
             out.append(SignView(element, keypoints, visible, box))
     return out
+
+
+def hidden_pixels(view: View, signs: Sequence[SignView], margin: float = 0.1) -> np.ndarray:
+    """(H, W) bool of the pixels around some signs in which something else stands in front of them.
+
+    Args:
+        view: What the camera sees.
+        signs: Signs in it; none of them hides another here.
+        margin: Metres nearer than the nearest pixel of the sign from which something stands in front of it.
+    """
+    hidden = np.zeros(view.instance.shape, bool)
+    for sign in signs:
+        (x0, y0), (x1, y1) = np.floor(sign.box[:2]).astype(int), np.ceil(sign.box[2:]).astype(int) + 1
+        part = np.s_[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)]
+        own = view.instance[part] == sign.element.instance
+        if own.any():
+            hidden[part] |= view.depth[part] < view.depth[part][own].min() - margin
+    return hidden & ~np.isin(view.instance, [sign.element.instance for sign in signs])
 
 
 def face_pixels(points: np.ndarray, camera: Camera, ego: np.ndarray) -> np.ndarray | None:

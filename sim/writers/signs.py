@@ -3,6 +3,7 @@
 OUT/images/<seed>/<frame>.jpg
 OUT/annotations/signs_{train,val,test}.json      the eleven sign shapes of REAP
 OUT/annotations/objects_{train,val,test}.json    vehicles, people, lights, signs, boards
+OUT/masks/<seed>/<frame>.png                     white where something stands in front of a sign
 OUT/reap_annotations.csv                         filename, object_id, final_shape, tgt_points, percentile_coeffs
 """
 
@@ -29,7 +30,7 @@ from perception.sim.city.drive import TownDrive, TownSample
 from perception.sim.city.faces import SHAPES
 from perception.sim.city.layout import TownConfig
 from perception.sim.city.model import Town
-from perception.sim.city.truth_objects import CLASSES, boxes_in_picture, signs_in_picture
+from perception.sim.city.truth_objects import CLASSES, SignView, boxes_in_picture, hidden_pixels, signs_in_picture
 from perception.sim.writers import Request, check_request
 from perception.sim.writers.sign_stops import sign_stops
 from perception.sinks.storage import write_file
@@ -121,7 +122,11 @@ def _write_scene(job: _Job) -> list[dict[str, Any]]:
     records = []
     for path, sample in zip(paths, _samples(drive, job)):
         name = f"{folder.name}/{path.name}"
-        record = _record(name, drive.town, drive.cameras["front"], sample, job.smallest)
+        view, camera = sample.views["front"], drive.cameras["front"]
+        signs = signs_in_picture(drive.town, camera, sample.ego, view)
+        record = _record(name, drive.town, camera, sample, signs, job.smallest)
+        mask = hidden_pixels(view, signs).astype(np.uint8) * 255
+        write_file(Path(job.root) / "masks" / folder.name / f"{path.stem}.png", cv2.imencode(".png", mask)[1].tobytes())
         _, code = cv2.imencode(
             ".jpg", sample.frame.images["front"][..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
         )
@@ -146,7 +151,9 @@ def _samples(drive: TownDrive, job: _Job) -> Iterator[TownSample]:
     return (drive.sample(index, pose) for index, pose in enumerate(poses or [None] * job.frames))
 
 
-def _record(name: str, town: Town, camera: Camera, sample: TownSample, smallest: float) -> dict[str, Any]:
+def _record(
+    name: str, town: Town, camera: Camera, sample: TownSample, found: list[SignView], smallest: float
+) -> dict[str, Any]:
     view, image = sample.views["front"], sample.frame.images["front"]
     seen = boxes_in_picture(town, camera, view)
     objects = [
@@ -154,7 +161,7 @@ def _record(name: str, town: Town, camera: Camera, sample: TownSample, smallest:
         for label, box, instance in zip(seen.boxes.labels, seen.boxes.boxes, seen.instances)
     ]
     signs = []
-    for sign in signs_in_picture(town, camera, sample.ego, view):
+    for sign in found:
         box = np.clip(sign.box, 0, [camera.width - 1, camera.height - 1] * 2)
         if min(box[2:] - box[:2]) < smallest:
             continue

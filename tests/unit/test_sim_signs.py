@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 from perception.errors import PerceptionError
 from perception.plugins.patch_robustness.scenes import SignTableScenes
 from perception.sim.city.faces import SHAPES
+from perception.sim.city.sensors.camera import View
+from perception.sim.city.truth_objects import SignView, hidden_pixels
 from perception.sim.writers import Request, writer
 from perception.sim.writers import signs as writing
 
@@ -53,6 +56,30 @@ def test_boxes_surround_the_rendered_signs(folder, views):
         assert names[sign["category_id"] - 1] == element.shape
         whole += bool(np.abs(seen - box).max() <= 1)
     assert whole >= len(signs) / 2  # the others are partly hidden
+
+
+def test_masks_are_white_where_something_stands_in_front_of_a_sign(folder, views):
+    for number in range(4):
+        mask = cv2.imread(str(folder / f"masks/{SEED:07d}/{number:05d}.png"), cv2.IMREAD_GRAYSCALE)
+        assert mask.shape == SIZE[::-1] and set(np.unique(mask)) <= {0, 255}
+        signs = [sign["instance"] for sign in annotations(folder)[1] if sign["image_id"] == number + 1]
+        assert not (mask[np.isin(views[1][number], signs)] > 0).any()
+
+
+def test_what_hides_a_sign_is_nearer_than_it():
+    instance, depth = np.zeros((6, 8), np.int32), np.full((6, 8), 50.0, np.float32)
+    instance[1:5, 1:7], depth[1:5, 1:7] = 7, 10.0
+    instance[2, 4:8], depth[2, 4:8] = 9, 6.0  # a branch, which goes on beside the sign
+    instance[3, 2], depth[3, 2] = 8, 9.0  # another sign
+    view = View(np.zeros((6, 8, 3), np.float32), depth, np.zeros((6, 8), np.uint8), instance)
+
+    def sign(number: int, box: list[float]) -> SignView:
+        return SignView(SimpleNamespace(instance=number), np.zeros((4, 2)), 1.0, np.array(box))
+
+    first, second = sign(7, [0.6, 0.6, 6.4, 4.4]), sign(8, [1.5, 2.5, 2.5, 3.5])
+    assert np.argwhere(hidden_pixels(view, [first, second])).tolist() == [[2, 4], [2, 5], [2, 6], [2, 7]]
+    assert np.argwhere(hidden_pixels(view, [first])).tolist() == [[2, 4], [2, 5], [2, 6], [2, 7], [3, 2]]
+    assert not hidden_pixels(view, [sign(5, [0, 0, 3, 3]), sign(7, [-9, -9, -5, -5])]).any()
 
 
 def test_every_picture_is_taken_before_a_sign(folder):

@@ -8,16 +8,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from perception.errors import InputError, PerceptionError, UnknownNameError
 from perception.geometry.camera import Camera
 from perception.geometry.transforms import CAMERA_AXES_IN_EGO, make_pose
+from perception.plugins.patch_robustness.attacks import AttackConfig, as_images, attacked_images
 from perception.plugins.patch_robustness.desync import desynchronise
 from perception.plugins.patch_robustness.drive_scenes import DriveScenes
-from perception.plugins.patch_robustness.occlusion import hidden_by_lidar
+from perception.plugins.patch_robustness.occlusion import hidden_by_lidar, occlusion_note
 from perception.plugins.patch_robustness.place_command import Placing, place_patch
 from perception.plugins.patch_robustness.placement import board_corners, preview, road_corners
-from perception.structures import Calibration, Frame, PointCloud
+from perception.structures import Boxes2D, Calibration, Frame, PointCloud
 
 K = [[100, 0, 60], [0, 100, 40], [0, 0, 1]]
 
@@ -133,6 +135,30 @@ def test_consecutive_samples_of_a_simulated_drive():
             DriveScenes(**wrong)
     with pytest.raises(InputError, match="frames that show the patch"):
         len(DriveScenes(seeds=(950_000,), frames=1, size=(160, 90), ahead=-20.0))
+
+
+def test_what_stands_in_front_of_a_patch_stays_there_in_evaluations(monkeypatch):
+    across = np.stack(np.meshgrid([20.0], np.linspace(-2, 2, 81), np.linspace(0.5, 2.5, 41)), -1).reshape(-1, 3)
+    pole = np.stack(np.meshgrid([10.0], np.linspace(0.4, 0.6, 9), np.linspace(0.5, 3, 101)), -1).reshape(-1, 3)
+    seen = frame(1, 0.0, top=PointCloud(np.concatenate([across, pole]).astype(np.float32)))
+    truth = {"front/boxes_2d": Boxes2D("front", (120, 80), [[40, 30, 70, 50]], [1.0], [0], ("thing",))}
+    frames = [replace(seen, truth=truth), replace(frame(2, 1.0), truth=truth)]  # the second without returns
+    monkeypatch.setattr("perception.sources.open_drive", lambda drive: Source(frames))
+    options = {"drives": ("d",), "truth": "boxes_2d", "ahead": 20.0, "size_m": (2.0, 4.0), "on": "board"}
+    samples = DriveScenes(**options).samples
+    assert samples[0].hidden[36:42, 55].all() and not samples[0].hidden[:, 60:].any() and samples[1].hidden is None
+    config = AttackConfig(size="", width=16)
+    shown = attacked_images(as_images(samples), samples, torch.ones(1, 3, 16, 16), config)
+    before = as_images(samples)
+    assert torch.equal(shown[0, :, 36:42, 55], before[0, :, 36:42, 55]), "the pole at u = 54 to 56"
+    assert (shown[0, :, 36:38, 60] > 0.9).all() and (shown[1, :, 36:38, 55:60] > 0.9).all()
+    assert occlusion_note(samples) == "from masks or LiDAR in 1 of 2 samples, ignored in the others"
+    assert occlusion_note(samples[:1]) == "from masks or LiDAR in 1 of 1 samples"
+    assert occlusion_note(DriveScenes(**options, occlusion="none").samples) == "ignored"
+    with pytest.raises(UnknownNameError, match="'ldar': did you mean 'lidar'"):
+        DriveScenes(**options, occlusion="ldar")
+    with pytest.raises(PerceptionError, match=r"sample b: expected hidden \(80, 120\) bool"):
+        replace(samples[0], name="b", hidden=np.zeros((8, 12), bool))
 
 
 # --- clocks -----------------------------------------------------------------------------------------------------------

@@ -99,6 +99,16 @@ def test_scenes_join_boxes_and_table(tmp_path: Path):
         SignTableScenes(str(tmp_path), "boxes.json", "t.csv", min_side=99)
     with pytest.raises(InputError, match=r"t\.csv: expected light of the method 'percentil', .* mean 'percentile'"):
         SignTableScenes(str(tmp_path), "boxes.json", "t.csv", method="percentil")
+    assert sample.hidden is None, "no masks, nothing is known"
+    mask = np.zeros(sample.image.shape[:2], np.uint8)
+    mask[:5] = 255
+    (tmp_path / "masks").mkdir()
+    path = (tmp_path / "masks" / sample.name).with_suffix(".png")
+    cv2.imwrite(str(path), mask)
+    assert np.array_equal(scenes[0].hidden, mask > 0)
+    cv2.imwrite(str(path), mask[1:])
+    with pytest.raises(InputError, match="expected a mask of"):
+        scenes[0]
 
 
 CAMERA = Camera(

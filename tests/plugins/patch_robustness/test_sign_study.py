@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from pathlib import Path
@@ -98,6 +99,9 @@ def test_crops_keep_signs_where_they_are():
     assert np.array_equal(cut.image, sample.image[y : y + 64, x : x + 64])
     box = cut.truth.boxes[moved.instance]
     np.testing.assert_allclose(box, sample.truth.boxes[first.instance] - [x, y, x, y], atol=1e-4)
+    hidden = np.zeros(sample.image.shape[:2], bool)
+    hidden[y + 3, x + 5] = True
+    assert np.argwhere(crop_sample(dataclasses.replace(sample, hidden=hidden), (64, 64)).hidden).tolist() == [[3, 5]]
     assert crop_sample(sample, (500, 500)).image.shape == sample.image.shape
     with pytest.raises(PerceptionError, match="boxes and surfaces"):
         crop_sample(DrawnSigns(1)[0].__class__("road", sample.image, None), (64, 64))
