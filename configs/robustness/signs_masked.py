@@ -27,7 +27,7 @@ attack = dict(
     goal="hide",
     method="adam",
     scope="per_class",
-    steps=40,
+    steps=30,
     step_size=0.3,
     batch=4,
     width=32,
@@ -35,10 +35,10 @@ attack = dict(
     smooth=0.0,
     eot=dict(translation=0.02, jitter=0.05),
 )
-assess = dict(samples=8, steps=60)
+assess = dict(samples=6, steps=60)
 signs = dict(type="SignTableScenes", image_dir="images", table="reap_annotations.csv", min_side=24.0)
 train = dict(signs, data_root="data/signs_sim", ann_file="annotations/signs_train.json")
-test = dict(signs, data_root="data/signs_test", ann_file="annotations/signs_test.json", limit=150)
+test = dict(signs, data_root="data/signs_test", ann_file="annotations/signs_test.json", limit=80)
 craft_data = dict(type="CroppedScenes", size=(128, 128), dataset=train)
 eval_data = dict(type="CroppedScenes", size=(128, 128), dataset=test)
 seeds = (0,)
