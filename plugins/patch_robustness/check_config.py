@@ -65,7 +65,7 @@ def check_attack_config(config: Config) -> None:
                     path, f"corruptions.{name}", "a setting", f"an unknown one: {suggestion(name, FAULT_KEYS)}"
                 )
         with config_part(path, "corruptions"):
-            check_faults(faults.get("kinds", ()), faults.get("severities", (1, 3, 5)), is_point_attack(config))
+            check_faults(faults.get("kinds", ()), faults.get("severities", (1,)), is_point_attack(config))
     changes = {key: value for key, value in _mapping(path, config, "assess").items() if key != "samples"}
     _check_attack(path, "assess", {**config.attack, **changes}, settings)
 

@@ -153,6 +153,7 @@ def _evaluated(config: Config, folders: Sequence[Path]) -> tuple[Evaluation, dic
         "threat_model": {**bundles[0].header.get("threat_model", {}), "seed": [b.config.seed for b in bundles]},
         "data": plain(config.eval_data.to_dict()),
         "patches": {f"seed {b.config.seed}": b.header["picture_sha256"] for b in bundles},
+        "crafting": {f"seed {b.config.seed}": {k: b.header.get(k, 0) for k in ("seconds", "queries")} for b in bundles},
         "samples": len(samples),
         "occlusion": occlusion_note(samples),
         **provenance(config, target),

@@ -25,7 +25,7 @@ def corruption_table(
     target: AttackTarget | PointAttackTarget,
     samples: Sequence[AttackSample] | Sequence[PointSample],
     kinds: Sequence[str],
-    severities: Sequence[int] = (1, 3, 5),
+    severities: Sequence[int] = (1, 2, 3, 4, 5),
     threshold: float = 0.3,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
@@ -35,7 +35,7 @@ def corruption_table(
         target: The victim; it is not changed.
         samples: Clean ones.
         kinds: See ``faults.faulty``.
-        severities: 1 to 5.
+        severities: Of each kind, 1 to 5.
         threshold: Score from which an instance counts as detected.
         seed: Sample ``i`` draws from ``seed + i``.
 

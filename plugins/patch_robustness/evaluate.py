@@ -18,7 +18,7 @@ from perception.metrics.box_match import OUTCOMES, box_outcome
 from perception.structures import Boxes2D
 
 from .attacks import AttackConfig, PatchSet, as_images, attacked_images, control_patch
-from .rates import Rate, bootstrap_interval
+from .rates import ClassRates, Rate, bootstrap_interval, summarise
 from .sequences import mean_details, sequence_summary
 from .surfaces import obliqueness
 from .victim import unchanged
@@ -205,9 +205,11 @@ def summary(evaluation: Evaluation, seed: int = 0) -> dict[str, Any]:
         out["conditions"][name] = {
             "asr": _plain(Rate.of(int(lost.sum()), int(clean.sum()))),
             "asr_by_scene": _numbers(interval),
+            "asr_over_classes": _over_classes(rows, clean, lost),
             "fnr": _plain(Rate.of(int((~seen[name]).sum()), len(rows))),
             "detections": evaluation.found[name],
             "metric": evaluation.metrics[name],
+            "metric_change": _change(evaluation.metrics[name], evaluation.metrics["clean"]),
             "details": mean_details(rows, name, seed),
             "over_time": sequence_summary(rows, name, limit),
             "by": {
@@ -220,6 +222,26 @@ def summary(evaluation: Evaluation, seed: int = 0) -> dict[str, Any]:
     out["details_clean"] = mean_details(rows, "clean", seed)
     out["over_time_clean"] = sequence_summary(rows, "clean", limit)
     return out
+
+
+def _over_classes(rows: Sequence[Mapping[str, Any]], clean: np.ndarray, lost: np.ndarray) -> dict[str, float | None]:
+    """Mean of the ASR of the classes, and that weighted by their instances; a class without trials has no ASR."""
+    labels = np.array([row.get("label", "") for row in rows])
+    counts = []
+    for label in dict.fromkeys(labels.tolist()):
+        mine = labels == label
+        trials, lost_here = int((clean & mine).sum()), int((lost & mine).sum())
+        counts.append(ClassRates(int(mine.sum()), trials, trials - lost_here, lost_here))
+    found = summarise(counts)
+    values = _numbers([found["mean_asr"] / 100, found["weighted_asr"] / 100])
+    return dict(zip(("mean", "weighted"), values))
+
+
+def _change(metric: Mapping[str, float | None], clean: Mapping[str, float | None]) -> dict[str, float]:
+    """What each measure that is known in both differs by from clean."""
+    both = {key: (value, clean.get(key)) for key, value in metric.items()}
+    known = {key: (v, c) for key, (v, c) in both.items() if v is not None and c is not None}
+    return {key: float(v - c) for key, (v, c) in known.items() if math.isfinite(v - c)}
 
 
 def _detected(rows: Sequence[Mapping[str, Any]], name: str, limit: float) -> np.ndarray:

@@ -19,6 +19,8 @@ __all__ = ["facts", "percent", "report_page"]
 _STYLE = """.bar{display:inline-block;height:.7em;background:var(--bad);border-radius:2px;margin-right:.4em}
 h3{font-size:15px;margin:18px 0 8px}p{max-width:75ch}.pairs{display:grid;gap:12px;
 grid-template-columns:repeat(auto-fill,minmax(min(380px,100%),1fr))}"""
+_RATES = {"right": "true positive rate", "wrong class": "misclassification rate", "gone": "disappearance rate"}
+"""What becomes of boxes, by the names of Armory."""
 _SEEDS = 3
 """Fewer patches say little about an attack."""
 
@@ -45,9 +47,19 @@ def report_page(content: Mapping[str, Any], evaluation: Evaluation) -> str:
         "<h2>Before and after</h2>",
         f'<div class="pairs">{"".join(_figures(evaluation))}</div>',
         "<h2>Made with</h2>",
-        facts({key: content[key] for key in ("version", "torch", "config_sha256", "victim_sha256") if key in content}),
+        facts(_made_with(content)),
     ]
     return document("Patch report", parts, style=_STYLE)
+
+
+def _made_with(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What each patch cost, and versions and digests."""
+    costs = {
+        name: f"{found['seconds']:.1f} s, {found['queries']} pictures shown to the victim"
+        for name, found in content.get("crafting", {}).items()
+    }
+    keys = ("version", "torch", "config_sha256", "victim_sha256")
+    return costs | {key: content[key] for key in keys if key in content}
 
 
 def percent(rate: Mapping[str, Any]) -> str:
@@ -106,8 +118,13 @@ def _main_table(content: Mapping[str, Any]) -> str:
         scenes = "-" if low is None else f"{100 * low:.1f} to {100 * high:.1f} %"
         bar = f'<span class="bar" style="width:{5 * (part["asr"]["value"] or 0.0):.2f}em"></span>'
         row = [text(name), bar + percent(part["asr"]), scenes, percent(part["fnr"]), _count(part["detections"])]
-        rows.append(row + [_number(part["metric"].get(key)) for key in names])
+        changes = part.get("metric_change", {})
+        rows.append(row + [_number(part["metric"].get(key)) + _signed(changes.get(key)) for key in names])
     return _table(["patch", "ASR (95 % Wilson)", "by scene", "missed", "detections", *names], rows)
+
+
+def _signed(change: float | None) -> str:
+    return "" if change is None else f" ({change:+.3f})"
 
 
 def _count(value: int | None) -> str:
@@ -119,11 +136,12 @@ def _boxes(found: Mapping[str, Any]) -> list[str]:
     if not found:
         return []
     words = [word for word in next(iter(found.values())) if word != "invented_a_picture"]
+    heads = [f"{word}: {_RATES[word]}" if word in _RATES else word for word in words]
     rows = [
         [text(case), *(percent(part[word]) for word in words), f"{part['invented_a_picture']:.2f}"]
         for case, part in found.items()
     ]
-    return ["<h2>What became of the boxes</h2>", _table(["patch", *words, "of nothing, a picture"], rows)]
+    return ["<h2>What became of the boxes</h2>", _table(["patch", *heads, "hallucinations a picture"], rows)]
 
 
 def _cases(content: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -204,7 +222,22 @@ def _breakdowns(content: Mapping[str, Any]) -> list[str]:
             if len(groups) > 1:
                 rows = [[text(group or "-"), percent(rate)] for group, rate in groups.items()]
                 parts += [f"<h3>{text(name)}: {text(key)}</h3>", _table([key, "ASR"], rows)]
+    parts = _class_means(content) + parts
     return ["<h2>By class, size, view and light</h2>", *parts] if parts else []
+
+
+def _class_means(content: Mapping[str, Any]) -> list[str]:
+    """ASR pooled, as the mean of the classes and weighted by their instances, where there are several classes."""
+    cases = content["conditions"]
+    if not any(len(part["by"].get("label", ())) > 1 for part in cases.values()):
+        return []
+    rows = []
+    for name, part in cases.items():
+        means = part["asr_over_classes"]
+        values = (part["asr"]["value"], means["mean"], means["weighted"])
+        rows.append([text(name), *("-" if value is None else f"{100 * value:.1f} %" for value in values)])
+    head = ["patch", "ASR of all instances", "mean of the classes", "classes weighted by instances"]
+    return ["<h3>over classes</h3>", _table(head, rows)]
 
 
 def _figures(evaluation: Evaluation) -> list[str]:

@@ -90,7 +90,7 @@ def test_the_report_of_an_attack(browser, attack_report):
     for text in (
         "Threat model", "black box" if "black box" in shown else "white box", "occlusion", "ignored", "<board>",
         "Not valid", "not assessed", "Fewer than 3 patches", "What became of the boxes", "Over time", "under faults",
-        "Transfer to twin", "Before and after", "config_sha256",
+        "Transfer to twin", "Before and after", "config_sha256", "disappearance rate",
     ):  # fmt: skip
         assert text in shown, text
     heads = "[...document.querySelectorAll('table')].map(t => [t.rows[0].innerText.split('\\t')[0], t.rows.length])"

@@ -69,6 +69,25 @@ def test_scores_of_zero_or_nan_are_lost_at_any_threshold():
         assert found["conditions"]["p"]["asr"]["value"] == 2 / 3 and found["conditions"]["p"]["fnr"]["value"] == 3 / 5
 
 
+def test_rates_over_classes_and_changes_of_measures_by_hand(tmp_path):
+    kinds = [("a", 0.9, 0.0), ("a", 0.9, 0.9), ("a", 0.9, 0.9), ("a", 0.9, 0.9), ("a", 0.0, 0.0), ("b", 0.9, 0.1)]
+    kinds.append(("c", 0.2, 0.9))  # never detected clean: no ASR of its own
+    rows = [row(k, clean, patch, label=label, size_px=20.0) for k, (label, clean, patch) in enumerate(kinds)]
+    made = evaluation(rows, 0.5)
+    made.metrics["clean"] |= {"only clean": 1.0, "unknown": float("nan")}
+    made.metrics["p"] |= {"only p": 1.0, "unknown": 2.0}
+    content = write_report(tmp_path, made, {"crafting": {"p": {"seconds": 1.25, "queries": 40}}})
+    found = content["conditions"]["p"]
+    assert found["asr"]["value"] == 2 / 5 and found["asr_over_classes"]["mean"] == pytest.approx((1 / 4 + 1) / 2)
+    assert found["asr_over_classes"]["weighted"] == pytest.approx((5 * 1 / 4 + 1 * 1) / 6)
+    assert found["metric_change"] == {"m": -0.5}
+    page = (tmp_path / "report.html").read_text()
+    for words in ("0.500 (-0.500)", "40.0 %", "62.5 %", "37.5 %", "1.2 s, 40 pictures shown to the victim"):
+        assert words in page, words
+    nothing = summary(evaluation([row(0, 0.0, 0.0)], 0.5))["conditions"]["p"]["asr_over_classes"]
+    assert nothing == {"mean": None, "weighted": None}
+
+
 def test_what_appears_counts_where_nothing_was():
     rows = [row(0, 0.0, 0.9), row(1, 0.0, 0.1), row(2, 0.9, 0.9)]
     found = summary(evaluation(rows, 0.5, appear=True))
@@ -107,6 +126,24 @@ def test_boxes_tell_what_became_of_them(tmp_path):
     assert content["clean"]["right"]["value"] == 1 and content["clean"]["invented_a_picture"] == 0
     assert content["black"]["gone"]["value"] == 1
     assert {one["outcome_black"] for one in found.rows} == {"gone"}
+    write_report(tmp_path, found, {})
+    page = (tmp_path / "report.html").read_text()
+    for name in ("true positive rate", "misclassification rate", "disappearance rate", "hallucinations a picture"):
+        assert name in page
+
+
+def test_rates_of_boxes_by_hand():
+    truth = Boxes2D("front", (99, 99), [[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]], [1] * 3, [0] * 3, ("a", "b"))
+    sample = replace(
+        board(0, 99), truth=truth, surfaces=tuple(replace(board(0).surfaces[0], instance=k) for k in (0, 1, 2))
+    )
+    seen = Boxes2D(  # right; of the wrong class; too weak; of nothing twice
+        *("front", (99, 99), [[0, 0, 10, 9], [20, 0, 30, 9], [40, 0, 50, 9], [60, 60, 70, 70], [80, 60, 90, 70]]),
+        *([0.9, 0.8, 0.2, 0.7, 0.6], [0, 1, 0, 0, 1], ("a", "b")),
+    )
+    content = summary(evaluate(CallableTarget(lambda image: seen), [sample], {}, CONFIG, 0.3))["boxes"]["clean"]
+    assert [content[word]["value"] for word in ("right", "wrong class", "gone")] == [1 / 3] * 3
+    assert content["invented_a_picture"] == 2 and content["right"]["n"] == 3
 
 
 # --- reports ----------------------------------------------------------------------------------------------------------
