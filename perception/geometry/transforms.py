@@ -13,6 +13,7 @@ __all__ = [
     "interpolate_pose",
     "invert_pose",
     "make_pose",
+    "matrix_to_quaternion",
     "quaternion_to_matrix",
     "rotation_from_euler",
     "yaw_of",
@@ -52,6 +53,21 @@ def quaternion_to_matrix(xyzw: np.ndarray) -> np.ndarray:
     return Rotation.from_quat(xyzw).as_matrix()
 
 
+def matrix_to_quaternion(rotation: np.ndarray) -> np.ndarray:
+    """(3, 3) rotation -> (4,) unit quaternion (x, y, z, w) with w >= 0."""
+    diagonal, trace = np.diagonal(rotation), float(np.trace(rotation))
+    i = int(np.argmax([*diagonal, trace]))
+    out = np.empty(4)
+    if i == 3:
+        out[:3] = rotation[[2, 0, 1], [1, 2, 0]] - rotation[[1, 2, 0], [2, 0, 1]]
+        out[3] = 1 + trace
+    else:
+        j, k = (i + 1) % 3, (i + 2) % 3
+        out[i], out[3] = 1 + 2 * diagonal[i] - trace, rotation[k, j] - rotation[j, k]
+        out[j], out[k] = rotation[j, i] + rotation[i, j], rotation[k, i] + rotation[i, k]
+    return out / (np.linalg.norm(out) * (-1 if out[3] < 0 else 1))
+
+
 def check_pose(pose: np.ndarray) -> np.ndarray:
     """A (4, 4) matrix that is a rigid transform; rounding as in text files is let through.
 
@@ -66,9 +82,14 @@ def check_pose(pose: np.ndarray) -> np.ndarray:
 
 def rotation_from_euler(roll: float, pitch: float, yaw: float) -> np.ndarray:
     """Rotation in radians: yaw about z (left positive), then pitch about y (nose down positive), then roll about x."""
-    from scipy.spatial.transform import Rotation
-
-    return Rotation.from_euler("ZYX", [yaw, pitch, roll]).as_matrix()
+    (a, b, c), (x, y, z) = np.cos((roll, pitch, yaw)), np.sin((roll, pitch, yaw))
+    return np.array(
+        [
+            [c * b, c * y * x - z * a, c * y * a + z * x],
+            [z * b, z * y * x + c * a, z * y * a - c * x],
+            [-y, b * x, b * a],
+        ]
+    )
 
 
 def yaw_of(pose: np.ndarray) -> float:

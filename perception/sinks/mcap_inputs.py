@@ -23,6 +23,7 @@ import numpy as np
 
 from perception.errors import PerceptionError
 from perception.geometry.camera import Camera
+from perception.geometry.transforms import matrix_to_quaternion
 from perception.sinks.mcap_file import RESULT_SCHEMA, McapFile, timestamp
 from perception.structures import Frame, PointCloud
 
@@ -121,9 +122,8 @@ def _transforms(frame: Frame) -> Any | None:
 
 def _transform(parent: str, child: str, pose: np.ndarray, time_ns: int) -> Any:
     from foxglove.messages import FrameTransform, Quaternion, Vector3
-    from scipy.spatial.transform import Rotation
 
-    x, y, z, w = Rotation.from_matrix(pose[:3, :3]).as_quat(canonical=True).tolist()
+    x, y, z, w = matrix_to_quaternion(pose[:3, :3]).tolist()
     tx, ty, tz = pose[:3, 3].tolist()
     return FrameTransform(
         timestamp=timestamp(time_ns),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from perception.geometry import Camera
+from perception.geometry import Camera, matrix_to_quaternion
 from perception.registry import SINKS
 from perception.sinks.mcap_file import McapFile, cut, join
 from perception.sinks.parts_sink import PartsSink
@@ -117,8 +117,6 @@ class Ros2Sink(PartsSink):
 
 
 def _transforms(frame: Frame) -> Any:
-    from scipy.spatial.transform import Rotation
-
     poses = [] if frame.ego_pose is None else [("world", "ego", frame.ego_pose)]
     for name, camera in frame.calibration.cameras.items():
         if camera.ego_from_camera is not None:
@@ -126,7 +124,7 @@ def _transforms(frame: Frame) -> Any:
     poses += [("ego", name, matrix) for name, matrix in frame.calibration.sensors.items()]
     transforms = []
     for parent, child, matrix in poses:
-        x, y, z, w = Rotation.from_matrix(matrix[:3, :3]).as_quat(canonical=True).tolist()
+        x, y, z, w = matrix_to_quaternion(matrix[:3, :3]).tolist()
         turn = message("geometry_msgs/msg/Quaternion", x=x, y=y, z=z, w=w)
         place = message("geometry_msgs/msg/Vector3", **dict(zip("xyz", matrix[:3, 3].tolist())))
         motion = message("geometry_msgs/msg/Transform", translation=place, rotation=turn)

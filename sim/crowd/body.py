@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -22,21 +22,42 @@ POOL_SIZE = 150
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Triangles of one slot: ``vertices`` (V, 3), unit ``normals`` (V, 3), ``triangles`` (T, 3), slot, head or not."""
+    """A tube of one material.
+
+    Attributes:
+        vertices: (R * sides, 3) float64 metres, ring by ring.
+        normals: (R * sides, 3) float64 unit, outwards.
+        triangles: (T, 3) int64, counterclockwise from outside.
+        slot: Colour slot.
+        sides: Corners of a ring.
+        head: Counts as head.
+        shell: Closed, or open only where another part covers it: its inside is never seen.
+    """
 
     vertices: np.ndarray
     normals: np.ndarray
     triangles: np.ndarray
     slot: int
+    sides: int
     head: bool = False
+    shell: bool = True
 
     def scaled(self, factor: float, about: np.ndarray) -> Part:
         """The part enlarged about a point."""
-        return Part((self.vertices - about) * factor + about, self.normals, self.triangles, self.slot, self.head)
+        return replace(self, vertices=(self.vertices - about) * factor + about)
+
+    def moved(self, way: np.ndarray) -> Part:
+        """The part shifted by ``way`` (3,) metres."""
+        return replace(self, vertices=self.vertices + way)
 
 
 def loft(
-    centers: ArrayLike | Sequence, radii: ArrayLike | Sequence, slot: int, sides: int = 8, head: bool = False
+    centers: ArrayLike | Sequence,
+    radii: ArrayLike | Sequence,
+    slot: int,
+    sides: int = 8,
+    head: bool = False,
+    shell: bool = True,
 ) -> Part:
     """A tube through elliptical rings.
 
@@ -46,9 +67,23 @@ def loft(
         slot: Colour slot.
         sides: Corners of a ring.
         head: Counts as head.
+        shell: Its inside is never seen.
     """
     vertices, normals, triangles = _tube(np.asarray(centers, float), np.asarray(radii, float), sides)
-    return Part(vertices, normals, triangles, slot, head)
+    return Part(vertices, normals, triangles, slot, sides, head, shell)
+
+
+@njit(cache=True)
+def _faces(rings, sides):  # type: ignore[no-untyped-def]
+    """(T, 3) int64 triangles between rings of a tube."""
+    quads = (rings - 1) * sides
+    triangles = np.empty((2 * quads, 3), np.int64)
+    for q in range(quads):
+        j = q % sides
+        first, second = q, q - j + (j + 1) % sides
+        triangles[q, 0], triangles[q, 1], triangles[q, 2] = first, second, second + sides
+        triangles[quads + q, 0], triangles[quads + q, 1], triangles[quads + q, 2] = first, second + sides, first + sides
+    return triangles
 
 
 @njit(cache=True)
@@ -67,15 +102,8 @@ def _tube(centers, radii, sides):  # type: ignore[no-untyped-def]
         for j in range(sides):
             angle = j * (2 * np.pi / sides)
             vertices[r * sides + j] = centers[r] + np.cos(angle) * u * radii[r, 0] + np.sin(angle) * v * radii[r, 1]
-    quads = (rings - 1) * sides
-    triangles = np.empty((2 * quads, 3), np.int64)
-    normals = np.zeros(vertices.shape)
-    for q in range(quads):
-        j = q % sides
-        first, second = q, q - j + (j + 1) % sides
-        triangles[q, 0], triangles[q, 1], triangles[q, 2] = first, second, second + sides
-        triangles[quads + q, 0], triangles[quads + q, 1], triangles[quads + q, 2] = first, second + sides, first + sides
-    for t in range(2 * quads):
+    triangles, normals = _faces(rings, sides), np.zeros(vertices.shape)
+    for t in range(triangles.shape[0]):
         a, b, c = vertices[triangles[t, 0]], vertices[triangles[t, 1]], vertices[triangles[t, 2]]
         face = np.cross(b - a, c - a)
         for k in range(3):
@@ -85,12 +113,22 @@ def _tube(centers, radii, sides):  # type: ignore[no-untyped-def]
     return vertices, normals, triangles
 
 
-def ball(center: ArrayLike, radii: Sequence[float], slot: int, sides: int = 8, head: bool = False) -> Part:
-    """An ellipsoid with its poles up and down."""
-    rings = max(sides * 3 // 4, 4)
-    latitude = np.linspace(-np.pi / 2 * 0.97, np.pi / 2 * 0.97, rings)
-    centers = np.asarray(center) + np.stack([0 * latitude, 0 * latitude, np.sin(latitude) * radii[2]], -1)
-    return loft(centers, np.cos(latitude)[:, None] * np.asarray(radii)[None, :2], slot, sides, head)
+def ball(center: ArrayLike, radii: ArrayLike, slot: int, sides: int = 8, head: bool = False) -> Part:
+    """An ellipsoid of ``radii`` (3,) with its poles up and down."""
+    centers, rings = _ball_rings(np.asarray(center, float), np.asarray(radii, float), max(sides * 3 // 4, 4))
+    return loft(centers, rings, slot, sides, head)
+
+
+@njit(cache=True)
+def _ball_rings(center, radii, rings):  # type: ignore[no-untyped-def]
+    """Middles (R, 3) and radii (R, 2) of the rings of a ball; the holes at its poles are smaller than a hair."""
+    centers, wide = np.empty((rings, 3)), np.empty((rings, 2))
+    for r in range(rings):
+        latitude = 0.995 * np.pi * (r / (rings - 1) - 0.5)
+        centers[r] = center
+        centers[r, 2] += np.sin(latitude) * radii[2]
+        wide[r] = np.cos(latitude) * radii[:2]
+    return centers, wide
 
 
 def make_person(rng: np.random.Generator, fine: bool) -> list[Part]:
@@ -105,11 +143,9 @@ def make_person(rng: np.random.Generator, fine: bool) -> list[Part]:
     if look[23] < 0.12:  # a child: a larger head on the same body, which is scaled down when placed
         face = [part.scaled(1.3, np.array([0, 0, 1.5])) for part in face]
     nod = np.array([0.04 * (pose[15] - 0.3), 0, 0])
-    face = [Part(part.vertices + nod, part.normals, part.triangles, part.slot, part.head) for part in face]
-    parts = parts + face
+    parts += [part.moved(nod) for part in face]
     if pose[0] > 0.9:  # seated
-        drop = np.array([0, 0, -0.43])
-        parts = [Part(part.vertices + drop, part.normals, part.triangles, part.slot, part.head) for part in parts]
+        parts = [part.moved(np.array([0, 0, -0.43])) for part in parts]
     return parts
 
 
@@ -137,9 +173,9 @@ def _torso(look: np.ndarray, sides: int) -> list[Part]:
     if flare > 0.72:  # coat, dress or long shirt
         low = 0.42 + 0.3 * look[4]
         wide = 0.18 + 0.1 * (flare - 0.72) / 0.28
-        parts.append(loft([[0, 0, 0.98], [0, 0, low]], [[0.135, 0.18], [wide, wide + 0.03]], TOP, sides))
+        parts.append(loft([[0, 0, 0.98], [0, 0, low]], [[0.135, 0.18], [wide, wide + 0.03]], TOP, sides, shell=False))
     elif flare > 0.6:  # skirt
-        parts.append(loft([[0, 0, 0.98], [0, 0, 0.55]], [[0.13, 0.165], [0.17, 0.21]], BOTTOM, sides))
+        parts.append(loft([[0, 0, 0.98], [0, 0, 0.55]], [[0.13, 0.165], [0.17, 0.21]], BOTTOM, sides, shell=False))
     return parts
 
 
@@ -159,7 +195,7 @@ def _legs(look: np.ndarray, pose: np.ndarray, sides: int) -> list[Part]:
         ankle = knee + 0.41 * np.array([np.sin(swing - bend), 0, -np.cos(swing - bend)])
         middle = (hip + knee) / 2
         thigh = np.array([[0.095, 0.09], [0.08, 0.078], [0.06, 0.06]]) * loose
-        parts.append(loft([hip, middle, knee], thigh, BOTTOM, sides))
+        parts.append(loft([hip, middle, knee], thigh, BOTTOM, sides, shell=not seated))
         shin = np.array([[0.06, 0.06], [0.055, 0.055], [0.04, 0.04]]) * (1.0 if short else loose)
         calf = knee * 0.6 + ankle * 0.4
         parts.append(loft([knee, calf, ankle], shin, SKIN if short else BOTTOM, sides))
@@ -208,10 +244,10 @@ def _bags(look: np.ndarray, sides: int) -> list[Part]:
     if kind < 0.44:
         side = 1 if look[10] < 0.5 else -1
         low = [[0, side * 0.3, 0.72], [0, side * 0.3, 0.4]]
-        return [loft(low, [[0.16, 0.05], [0.17, 0.06]], EXTRA, 6)]
+        return [loft(low, [[0.16, 0.05], [0.17, 0.06]], EXTRA, 6, shell=False)]
     if kind < 0.455:  # an umbrella hides its owner
         cone = [[0.05, 0, 1.72], [0.05, 0, 1.9], [0.05, 0, 1.97]]
-        return [loft(cone, [[0.5, 0.5], [0.28, 0.28], [0.02, 0.02]], EXTRA, 8)]
+        return [loft(cone, [[0.5, 0.5], [0.28, 0.28], [0.02, 0.02]], EXTRA, 8, shell=False)]
     return []
 
 
@@ -248,7 +284,7 @@ def _hair(look: np.ndarray, sides: int) -> list[Part]:
     if style < 0.62:  # long
         low = 1.2 + 0.25 * look[18]
         rings = [[-0.03, 0, 1.66], [-0.05, 0, 1.52], [-0.085, 0, 1.42], [-0.11, 0, low]]
-        fall = loft(rings, [[0.085, 0.09], [0.075, 0.097], [0.06, 0.1], [0.03, 0.07]], HAIR, sides, True)
+        fall = loft(rings, [[0.085, 0.09], [0.075, 0.097], [0.06, 0.1], [0.03, 0.07]], HAIR, sides, True, False)
         return [cap, fringe, fall] if look[19] < 0.7 else [cap, fall]
     if style < 0.74:  # tail or bun
         if look[18] < 0.35:
@@ -263,11 +299,11 @@ def _hair(look: np.ndarray, sides: int) -> list[Part]:
         rings = [[0, 0, 1.655], [0, 0, 1.66], [0, 0, 1.665], [0, 0, 1.75], [0, 0, 1.77]]
         wide = 0.15 + 0.1 * look[18]
         radii = [[wide, wide], [wide, wide], [0.105, 0.09], [0.09, 0.08], [0.02, 0.02]]
-        return [loft(rings, radii, EXTRA, sides + 2, True), cap.scaled(0.95, np.array(HEAD_CENTER))]
+        return [loft(rings, radii, EXTRA, sides + 2, True, False), cap.scaled(0.95, np.array(HEAD_CENTER))]
     if style < 0.94:  # hood or scarf
         slot = TOP if look[18] < 0.5 else EXTRA
         hood = ball((-0.025, 0, 1.61), (0.108, 0.1, 0.145), slot, sides, True)
-        drape = loft([[-0.03, 0, 1.56], [-0.03, 0, 1.4]], [[0.1, 0.095], [0.12, 0.15]], slot, sides)
+        drape = loft([[-0.03, 0, 1.56], [-0.03, 0, 1.4]], [[0.1, 0.095], [0.12, 0.15]], slot, sides, shell=False)
         return [hood, drape]
     return [ball((0, 0, 1.65), (0.13, 0.11, 0.11), EXTRA if look[18] < 0.6 else HAIR, sides, True)]  # helmet, curls
 
@@ -279,9 +315,10 @@ class Pool:
     Attributes:
         vertices: (V, 3) float32 metres, x forward, origin between the feet.
         normals: (V, 3) float32 unit, outwards.
-        triangles: (T, 3) int64 rows of the member's own vertices.
+        triangles: (T, 3) int64 rows of the member's own vertices, counterclockwise from outside.
         slot: (T,) uint8 colour slots.
         head: (T,) bool.
+        shell: (T,) bool: of parts whose inside is never seen.
         first_vertex, first_triangle: (M + 1,) int64.
         head_center: (M, 3) float32 middle of the visible head.
     """
@@ -291,37 +328,64 @@ class Pool:
     triangles: np.ndarray
     slot: np.ndarray
     head: np.ndarray
+    shell: np.ndarray
     first_vertex: np.ndarray
     first_triangle: np.ndarray
     head_center: np.ndarray
 
 
 @lru_cache(maxsize=2)
+def _members(fine: bool, size: int) -> list[list[Part]]:
+    return [make_person(np.random.default_rng([41, seed]), fine) for seed in range(size)]
+
+
+@lru_cache(maxsize=2)
 def pool(fine: bool, size: int = POOL_SIZE) -> Pool:
     """Different people, made once per process from fixed seeds."""
-    members = [make_person(np.random.default_rng([41, seed]), fine) for seed in range(size)]
-    vertex_count, triangle_count, centers = [], [], []
-    vertices, normals, triangles, slots, heads = [], [], [], [], []
-    for parts in members:
-        offset = 0
-        for part in parts:
-            vertices.append(part.vertices)
-            normals.append(part.normals)
-            triangles.append(part.triangles + offset)
-            slots.append(np.full(len(part.triangles), part.slot, np.uint8))
-            heads.append(np.full(len(part.triangles), part.head))
-            offset += len(part.vertices)
-        vertex_count.append(offset)
-        triangle_count.append(sum(len(part.triangles) for part in parts))
-        skull = next(part for part in parts if part.head and part.slot == SKIN)
-        centers.append(skull.vertices.mean(0))
+    return _pool(_members(fine, size))
+
+
+@lru_cache(maxsize=1)
+def casters(size: int = POOL_SIZE) -> Pool:
+    """The same people with two thirds of the triangles of the coarse ones, for rays to the sun.
+
+    They lie within the others, so nobody stands in the shade of their own outline.
+    """
+    return _pool([[_thinned(part) for part in parts if _casts(part)] for parts in _members(False, size)])
+
+
+def _casts(part: Part) -> bool:
+    """Whether the shadow of a part would be missed: not that of eyes, necks and hands."""
+    return bool(np.linalg.norm(np.ptp(part.vertices, axis=0)) > 0.2)
+
+
+def _thinned(part: Part) -> Part:
+    """A part with every second ring; balls keep theirs, which are four."""
+    rings = len(part.vertices) // part.sides
+    if rings == 4:
+        return part
+    keep = np.unique([*range(0, rings, 2), rings - 1])
+    rows = (keep[:, None] * part.sides + np.arange(part.sides)).ravel()
+    triangles = _faces(len(keep), part.sides)
+    return replace(part, vertices=part.vertices[rows], normals=part.normals[rows], triangles=triangles)
+
+
+def _pool(members: list[list[Part]]) -> Pool:
+    parts = [part for member in members for part in member]
+    rows, faces = [len(part.vertices) for part in parts], [len(part.triangles) for part in parts]
+    ends = np.cumsum([0, *(len(member) for member in members)])
+    first_vertex, first_triangle = np.cumsum([0, *rows])[ends], np.cumsum([0, *faces])[ends]
+    owner = np.repeat(np.arange(len(members)), np.diff(ends))
+    base = np.cumsum([0, *rows])[:-1] - first_vertex[owner]
+    skulls = [next(part for part in member if part.head and part.slot == SKIN) for member in members]
     return Pool(
-        np.concatenate(vertices).astype(np.float32),
-        np.concatenate(normals).astype(np.float32),
-        np.concatenate(triangles).astype(np.int64),
-        np.concatenate(slots),
-        np.concatenate(heads),
-        np.cumsum([0, *vertex_count]),
-        np.cumsum([0, *triangle_count]),
-        np.array(centers, np.float32),
+        np.concatenate([part.vertices for part in parts]).astype(np.float32),
+        np.concatenate([part.normals for part in parts]).astype(np.float32),
+        np.concatenate([part.triangles for part in parts]) + np.repeat(base, faces)[:, None],
+        np.repeat(np.array([part.slot for part in parts], np.uint8), faces),
+        np.repeat([part.head for part in parts], faces),
+        np.repeat([part.shell for part in parts], faces),
+        first_vertex,
+        first_triangle,
+        np.array([skull.vertices.mean(0) for skull in skulls], np.float32),
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numba import njit
 
 from perception.sim.crowd.body import (
     BOTTOM,
@@ -18,6 +19,7 @@ from perception.sim.crowd.body import (
     SKIN,
     SLOTS,
     TOP,
+    Pool,
     is_child,
     is_seated,
     pool,
@@ -139,56 +141,60 @@ def _trousers(rng: np.random.Generator, count: int, dark: float) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class PeopleMesh:
-    """One mesh of many people; vertices of the pool are referred to by ``source``.
+    """One mesh of many people; the pool has what does not depend on where people are.
 
     Attributes:
         vertices: (V, 3) float32 world metres.
         triangles: (T, 3) uint32.
         source: (V,) int64 rows of the pool's vertices.
+        face: (T,) int64 rows of the pool's triangles.
         person: (T,) int32 rows of the people.
-        slot: (T,) uint8.
-        head: (T,) bool.
-        fine: Which pool it was made from.
+        pool: What it was made from.
     """
 
     vertices: np.ndarray
     triangles: np.ndarray
     source: np.ndarray
+    face: np.ndarray
     person: np.ndarray
-    slot: np.ndarray
-    head: np.ndarray
-    fine: bool
+    pool: Pool
 
 
-def build_mesh(people: People, rows: np.ndarray, fine: bool) -> PeopleMesh:
-    """The mesh of the people in ``rows`` (K,), in fine or coarse resolution."""
-    source_pool = pool(fine)
+def build_mesh(people: People, rows: np.ndarray, source: Pool) -> PeopleMesh:
+    """The mesh of the people in ``rows`` (K,), made of the members of a pool."""
     member = people.member[rows]
-    source, owner = _ranges(source_pool.first_vertex, member)
-    local = source_pool.vertices[source] * people.scale[rows][owner, None]
-    c, s = np.cos(people.yaw[rows])[owner], np.sin(people.yaw[rows])[owner]
-    vertices = people.position[rows][owner]
-    vertices = vertices + np.stack(
-        [c * local[:, 0] - s * local[:, 1], s * local[:, 0] + c * local[:, 1], local[:, 2]], -1
-    )
-    picked, person = _ranges(source_pool.first_triangle, member)
-    counts = source_pool.first_vertex[member + 1] - source_pool.first_vertex[member]
-    first = np.cumsum(counts) - counts
-    triangles = source_pool.triangles[picked] + first[person, None]
-    return PeopleMesh(
-        vertices.astype(np.float32),
-        triangles.astype(np.uint32),
-        source,
-        rows[person].astype(np.int32),
-        source_pool.slot[picked],
-        source_pool.head[picked],
-        fine,
-    )
+    first_vertex, first_triangle = source.first_vertex, source.first_triangle
+    count = int((first_vertex[member + 1] - first_vertex[member]).sum())
+    faces = int((first_triangle[member + 1] - first_triangle[member]).sum())
+    mesh = PeopleMesh(
+        np.empty((count, 3), np.float32), np.empty((faces, 3), np.uint32), np.empty(count, np.int64),
+        np.empty(faces, np.int64), np.empty(faces, np.int32), source,
+    )  # fmt: skip
+    _place(
+        rows, people.member, people.position, people.yaw, people.scale, source.vertices, source.triangles,
+        first_vertex, first_triangle, mesh.vertices, mesh.triangles, mesh.source, mesh.face, mesh.person,
+    )  # fmt: skip
+    return mesh
 
 
-def _ranges(first: np.ndarray, member: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All rows that the members own, one member after the other, and the position of the owner of each."""
-    counts = first[member + 1] - first[member]
-    owner = np.repeat(np.arange(len(member)), counts)
-    start = np.cumsum(counts) - counts
-    return np.arange(counts.sum()) - start[owner] + first[member][owner], owner
+@njit(cache=True)
+def _place(
+    rows, member, position, yaw, scale, pool_vertices, pool_triangles, first_vertex, first_triangle,
+    vertices, triangles, source, face, person,
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Write the arrays of a :class:`PeopleMesh`: one person of ``rows`` (K,) after the other."""
+    v, t = 0, 0
+    for who in rows:
+        cos, sin, size, base = np.cos(yaw[who]), np.sin(yaw[who]), scale[who], v
+        for i in range(first_vertex[member[who]], first_vertex[member[who] + 1]):
+            x, y = pool_vertices[i, 0] * size, pool_vertices[i, 1] * size
+            vertices[v, 0] = position[who, 0] + cos * x - sin * y
+            vertices[v, 1] = position[who, 1] + sin * x + cos * y
+            vertices[v, 2] = position[who, 2] + pool_vertices[i, 2] * size
+            source[v] = i
+            v += 1
+        for i in range(first_triangle[member[who]], first_triangle[member[who] + 1]):
+            for k in range(3):
+                triangles[t, k] = base + pool_triangles[i, k]
+            face[t], person[t] = i, who
+            t += 1

@@ -7,17 +7,25 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from perception.sim.crowd.body import HEAD_RADIUS, pool
+from perception.sim.crowd.body import HEAD_RADIUS, casters, pool
 from perception.sim.crowd.layout import Site
 from perception.sim.crowd.people import People, PeopleMesh, build_mesh
 from perception.sim.crowd.shade import Pavement, add_sun, any_sun, facing_sun, places, shade_pavement, shade_people
 from perception.sim.sensors.noise import texture
 from perception.sim.sensors.objects import shade_objects
 from perception.sim.sensors.project import add_haze, texture_coordinates
-from perception.sim.sensors.raycast import open3d, ray_scene, rays_of, sun_rays
+from perception.sim.sensors.raycast import open3d, ray_scene, sun_rays
 from perception.sim.sensors.shadows import lit_pixels
 from perception.sim.sensors.sky import shade_sky
-from perception.sim.sensors.visible import draw_floor, draw_triangles, grouped, outlines, resolve_grid, to_camera
+from perception.sim.sensors.visible import (
+    draw_floor,
+    draw_triangles,
+    grouped,
+    outlines,
+    resolve_beside,
+    resolve_grid,
+    to_camera,
+)
 from perception.sim.world.mesh import FOLIAGE, LEAVES, Mesh
 from perception.sim.world.scene import Light
 
@@ -86,7 +94,7 @@ class CrowdRenderer:
         depth = (scene.people.head_centers() - self.pose[:3, 3]) @ self.pose[:3, 2]
         size = camera.intrinsics[0, 0] * 0.23 / np.maximum(depth, 0.3)
         near, far = np.flatnonzero(size >= FINE_FROM), np.flatnonzero(size < FINE_FROM)
-        self.meshes = [build_mesh(scene.people, near, True), build_mesh(scene.people, far, False)]
+        self.meshes = [build_mesh(scene.people, near, pool(True)), build_mesh(scene.people, far, pool(False))]
         floor = np.array([[-REACH, -REACH, 0], [REACH, -REACH, 0], [REACH, REACH, 0], [-REACH, REACH, 0]], np.float32)
         parts = [(mesh.vertices, mesh.triangles) for mesh in (scene.backdrop, *self.meshes)]
         parts.append((floor, np.array([[0, 1, 2], [0, 2, 3]], np.uint32)))
@@ -94,7 +102,13 @@ class CrowdRenderer:
         self.vertices = np.concatenate([vertices for vertices, _ in parts])
         self.triangles = np.concatenate([triangles + base for (_, triangles), base in zip(parts, rows)])
         self.first = np.cumsum([0, *(len(triangles) for _, triangles in parts[:-1])])
-        self.world = ray_scene((self.vertices, self.triangles))
+        shady = build_mesh(scene.people, np.arange(len(scene.people)), casters())
+        self.shady = ray_scene((scene.backdrop.vertices, scene.backdrop.triangles), (shady.vertices, shady.triangles))
+        k = camera.intrinsics
+        self._lens = np.array([k[0, 0], k[1, 1], k[0, 2], k[1, 2]])
+        self._points, self._solid = to_camera(self.vertices, self.pose), self.triangles[:-2]
+        shells = [mesh.pool.shell[mesh.face] for mesh in self.meshes]
+        self._shell = np.concatenate([np.zeros(len(scene.backdrop.triangles), bool), *shells])
         self.key, self.head = _labels(scene.backdrop, self.meshes)
         self.shade, self.origin, self.crowding = _sky_shares(scene.people)
 
@@ -109,7 +123,7 @@ class CrowdRenderer:
         centers = self._centers()
         image, sunlit = self._radiance(centers, camera.width)
         edges = np.flatnonzero(outlines(self.key[centers.triangle].reshape(shape), image.reshape(*shape, 3)))
-        beside = self._beside(edges)
+        beside = self._beside(edges, centers.triangle.reshape(shape))
         again = np.tile(edges, len(EDGE_OFFSETS))
         known = np.where(self.key[beside.triangle] == self.key[centers.triangle[again]], sunlit[again], UNKNOWN)
         total = image[edges]
@@ -123,31 +137,28 @@ class CrowdRenderer:
     def _centers(self) -> Samples:
         """The samples at the middles of all pixels, row by row."""
         camera = self.scene.site.camera
-        k, shape, count = camera.intrinsics, (camera.height, camera.width), camera.height * camera.width
-        lens, floor = np.array([k[0, 0], k[1, 1], k[0, 2], k[1, 2]]), len(self.triangles) - 2
+        shape, count = (camera.height, camera.width), camera.height * camera.width
         closeness, hit = np.empty(shape, np.float32), np.empty(shape, np.int32)
-        points, solid = to_camera(self.vertices, self.pose), self.triangles[:floor]
-        draw_floor(self.pose, lens, floor, REACH, closeness, hit)
-        draw_triangles(points, solid, lens, closeness, hit)
+        draw_floor(self.pose, self._lens, len(self._solid), REACH, closeness, hit)
+        draw_triangles(self._points, self._solid, self._shell, self._lens, closeness, hit)
         rays, depth = np.empty((count, 3), np.float32), np.empty(count, np.float32)
         weights = np.empty((count, 2), np.float32)
-        resolve_grid(points, solid, lens, self.pose, closeness, hit, rays, depth, weights)
+        resolve_grid(self._points, self._solid, self._lens, self.pose, closeness, hit, rays, depth, weights)
         return Samples(rays, hit.ravel(), depth, weights)
 
-    def _beside(self, edges: np.ndarray) -> Samples:
-        """Samples beside the middles of pixels ``edges`` (E,): all at the first offset, then all at the second."""
-        camera = self.scene.site.camera
-        k, offset = camera.intrinsics, np.array(EDGE_OFFSETS)
-        row, column = np.divmod(edges, camera.width)
-        local = np.ones((len(offset), len(edges), 3), np.float32)
-        local[..., 0] = (column + offset[:, :1] - k[0, 2]) / k[0, 0]
-        local[..., 1] = (row + offset[:, 1:] - k[1, 2]) / k[1, 1]
-        rays = local.reshape(-1, 3) @ self.pose[:3, :3].T.astype(np.float32)
-        rays /= np.sqrt((rays * rays).sum(1, keepdims=True))
-        found = self.world.cast_rays(rays_of(self.pose[:3, 3].astype(np.float32), rays), nthreads=1)
-        depth = found["t_hit"].numpy()
-        triangle = np.where(np.isfinite(depth), found["primitive_ids"].numpy(), -1).astype(np.int32)
-        return Samples(rays, triangle, depth, found["primitive_uvs"].numpy())
+    def _beside(self, edges: np.ndarray, hit: np.ndarray) -> Samples:
+        """Samples beside the middles of pixels ``edges`` (E,): all at the first offset, then all at the second.
+
+        ``hit`` (H, W) are the triangles that the middles see.
+        """
+        offsets = np.array(EDGE_OFFSETS)
+        count = len(offsets) * len(edges)
+        triangle, rays = np.empty(count, np.int32), np.empty((count, 3), np.float32)
+        depth, weights = np.empty(count, np.float32), np.empty((count, 2), np.float32)
+        resolve_beside(
+            self._points, self._solid, self._lens, self.pose, REACH, hit, edges, offsets, triangle, rays, depth, weights
+        )
+        return Samples(rays, triangle, depth, weights)
 
     def _radiance(self, samples: Samples, width: int, known: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Radiance of samples, and their direct sun.
@@ -195,11 +206,12 @@ class CrowdRenderer:
     def _people(self, out: np.ndarray, samples: Samples, number: int, index: np.ndarray) -> np.ndarray:
         """Shade pixels ``index`` (N,) of a mesh of people; returns (N, 3) float32, what the sun may add."""
         mesh, people, light = self.meshes[number], self.scene.people, self.scene.light
-        source, sunny = pool(mesh.fine), np.empty((len(index), 3), np.float32)
+        source, sunny = mesh.pool, np.empty((len(index), 3), np.float32)
         shade_people(
             out, sunny, index, samples.triangle, self.first[1 + number], samples.weights, mesh.triangles, mesh.person,
-            mesh.slot, mesh.source, source.vertices, source.normals, people.yaw, people.palette, people.pattern,
-            people.style, self.crowding, samples.rays, samples.depth, self._pixel, texture(), light, self.scene.lamp,
+            mesh.face, source.slot, mesh.source, source.vertices, source.normals, people.yaw, people.palette,
+            people.pattern, people.style, self.crowding, samples.rays, samples.depth, self._pixel, texture(), light,
+            self.scene.lamp,
         )  # fmt: skip
         return sunny
 
@@ -213,7 +225,7 @@ class CrowdRenderer:
 
         def free(points: np.ndarray) -> np.ndarray:
             rays = open3d().core.Tensor(sun_rays(points, sun, np.float32(0.02)))
-            return 1 - self.world.test_occlusions(rays, nthreads=1).numpy().astype(np.float32)
+            return 1 - self.shady.test_occlusions(rays, nthreads=1).numpy().astype(np.float32)
 
         if known is None:
             return lit_pixels(place, samples.depth, asks, width, free)
@@ -224,8 +236,8 @@ class CrowdRenderer:
 def _labels(backdrop: Mesh, meshes: list[PeopleMesh]) -> tuple[np.ndarray, np.ndarray]:
     """An int32 that changes at outlines, and whose head it is or -1: of every triangle, then of nothing."""
     things = 1 + (backdrop.color @ np.array([9973, 7919, 6007])).astype(np.int64)
-    people = [100_000 + mesh.person.astype(np.int64) * 8 + mesh.slot for mesh in meshes]
-    heads = [np.where(mesh.head, mesh.person, -1) for mesh in meshes]
+    people = [100_000 + mesh.person.astype(np.int64) * 8 + mesh.pool.slot[mesh.face] for mesh in meshes]
+    heads = [np.where(mesh.pool.head[mesh.face], mesh.person, -1) for mesh in meshes]
     key = np.concatenate([things, *people, [0, 0, -1]])
     return key.astype(np.int32), np.concatenate([np.full(len(things), -1), *heads, [-1] * 3]).astype(np.int32)
 

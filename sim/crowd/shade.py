@@ -152,7 +152,7 @@ def _facing(lx, ly, lz, yaw, ray):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, fastmath=True)
 def shade_people(
-    out, sunny, index, triangle, first, weights, corners, person, slot, source, pool_vertices, pool_normals, yaw,
+    out, sunny, index, triangle, first, weights, corners, person, face, slot, source, pool_vertices, pool_normals, yaw,
     palette, pattern, style, crowding, rays, depth, pixel, tex, light, lamp,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
     """Write the radiance of people's pixels without the sun into ``out`` (P, 3), and what the sun adds.
@@ -166,7 +166,8 @@ def shade_people(
         weights: (P, 2) barycentric weights.
         corners: (T, 3) vertices of the triangles.
         person: (T,) owners of the triangles.
-        slot: (T,) colour slots.
+        face: (T,) rows of the pool's triangles.
+        slot: (F,) colour slots of the pool's triangles.
         source: (V,) rows of the pool.
         pool_vertices: (W, 3) body coordinates.
         pool_normals: (W, 3).
@@ -190,7 +191,7 @@ def shade_people(
         u, v = weights[i, 0], weights[i, 1]
         x, y, z = _between(pool_vertices[a], pool_vertices[b], pool_vertices[c], u, v)
         lx, ly, nz = _between(pool_normals[a], pool_normals[b], pool_normals[c], u, v)
-        who, kind, foot = person[t], slot[t], depth[i] * pixel
+        who, kind, foot = person[t], slot[face[t]], depth[i] * pixel
         fade = min(1.0, 0.012 / foot)
         shift = who * 17.3
         if kind != SKIN:  # folds of cloth, strands of hair

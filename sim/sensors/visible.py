@@ -12,6 +12,8 @@ from numba import njit
 
 NEAR = 1e-3
 """Surfaces nearer than this along the axis are not seen, metres."""
+_SLACK = 2e-3
+"""Rounding of pixels, which are float32."""
 
 
 @njit(cache=True, error_model="numpy")
@@ -43,11 +45,6 @@ def pixel_bounds(corners, fx, fy, cx, cy):  # type: ignore[no-untyped-def]
     return x0, x1, y0, y1
 
 
-@njit(cache=True, error_model="numpy")
-def _cross(a, b):  # type: ignore[no-untyped-def]
-    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
-
-
 @njit(cache=True, error_model="numpy", inline="always")
 def _ends(first, last, slope, base, fx, cx, per_x):  # type: ignore[no-untyped-def]
     """Those of columns first .. last where ``slope * dx + base`` is not negative; rounding keeps them a range."""
@@ -65,14 +62,39 @@ def _ends(first, last, slope, base, fx, cx, per_x):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True, error_model="numpy")
-def draw_triangles(points, triangles, lens, closeness, hit):  # type: ignore[no-untyped-def]
+def _to_pixels(points, lens):  # type: ignore[no-untyped-def]
+    """(V, 2) float32 pixels of camera-frame ``points`` (V, 3); NaN nearer than `NEAR`."""
+    out = np.full((points.shape[0], 2), np.float32(np.nan))
+    for i in range(points.shape[0]):
+        if points[i, 2] >= NEAR:
+            out[i, 0] = lens[0] * (points[i, 0] / points[i, 2]) + lens[2]
+            out[i, 1] = lens[1] * (points[i, 1] / points[i, 2]) + lens[3]
+    return out
+
+
+@njit(cache=True, error_model="numpy")
+def _bounds(points, pixels, a, b, c, lens):  # type: ignore[no-untyped-def]
+    """Pixel bounds (x0, x1, y0, y1) of the triangle of vertices ``a``, ``b``, ``c``; arguments as of the callers."""
+    x0, x1 = min(pixels[a, 0], pixels[b, 0], pixels[c, 0]), max(pixels[a, 0], pixels[b, 0], pixels[c, 0])
+    y0, y1 = min(pixels[a, 1], pixels[b, 1], pixels[c, 1]), max(pixels[a, 1], pixels[b, 1], pixels[c, 1])
+    if np.isnan(pixels[a, 0] + pixels[b, 0] + pixels[c, 0]):
+        corners = np.empty((3, 3))
+        for k in range(3):
+            corners[0, k], corners[1, k], corners[2, k] = points[a, k], points[b, k], points[c, k]
+        return pixel_bounds(corners, lens[0], lens[1], lens[2], lens[3])
+    return np.float64(x0), np.float64(x1), np.float64(y0), np.float64(y1)
+
+
+@njit(cache=True, error_model="numpy")
+def draw_triangles(points, triangles, shell, lens, closeness, hit):  # type: ignore[no-untyped-def]
     """Find the nearest triangle at the sample of every pixel, in place.
 
     The tests on both sides of an edge are exact negatives of each other, so that meshes have no cracks.
 
     Args:
         points: (V, 3) float32 vertices in camera coordinates.
-        triangles: (T, 3) rows of ``points``; both sides can be seen.
+        triangles: (T, 3) rows of ``points``.
+        shell: (T,) bool: parts of closed surfaces, counterclockwise from outside, of which nobody sees the inside.
         lens: (4,) float64 fx, fy, cx, cy in pixels; a smaller cx moves the samples to the right.
         closeness: (H, W) float32 1 / z of what is known so far, 1 / metres; 0 for nothing.
         hit: (H, W) int32 triangles.
@@ -80,47 +102,64 @@ def draw_triangles(points, triangles, lens, closeness, hit):  # type: ignore[no-
     height, width = closeness.shape
     fx, fy, cx, cy = lens[0], lens[1], lens[2], lens[3]
     per_x, per_y = 1 / fx, 1 / fy
-    corners = np.empty((3, 3))
+    pixels = _to_pixels(points, lens)
     for t in range(triangles.shape[0]):
-        for i in range(3):
-            for k in range(3):
-                corners[i, k] = points[triangles[t, i], k]
-        left, right, top, bottom = pixel_bounds(corners, fx, fy, cx, cy)
-        x0, x1 = max(np.ceil(left - 1e-4), 0.0), min(np.floor(right + 1e-4), width - 1.0)
-        y0, y1 = max(np.ceil(top - 1e-4), 0.0), min(np.floor(bottom + 1e-4), height - 1.0)
+        i, j, k = np.int64(triangles[t, 0]), np.int64(triangles[t, 1]), np.int64(triangles[t, 2])
+        left, right, top, bottom = _bounds(points, pixels, i, j, k, lens)
+        x0, x1 = max(np.ceil(left - _SLACK), 0.0), min(np.floor(right + _SLACK), width - 1.0)
+        y0, y1 = max(np.ceil(top - _SLACK), 0.0), min(np.floor(bottom + _SLACK), height - 1.0)
         if not (x0 <= x1 and y0 <= y1):
             continue
-        ax, ay, az, bx, by, bz, kx, ky, kz, volume = planes(corners)
-        if volume == 0:
+        ax, ay, az, bx, by, bz, kx, ky, kz, volume = _planes(points, i, j, k)
+        if volume == 0 or (shell[t] and volume > 0):
             continue
+        if volume < 0:
+            ax, ay, az, bx, by, bz, kx, ky, kz, volume = -ax, -ay, -az, -bx, -by, -bz, -kx, -ky, -kz, -volume
         sx, sy, sz = (ax + bx + kx) / volume, (ay + by + ky) / volume, (az + bz + kz) / volume
-        for row in range(int(y0), int(y1) + 1):
+        for row in range(np.uint64(y0), np.uint64(y1 + 1)):
             dy = (row - cy) * per_y
-            first, last = _ends(x0, x1, ax, ay * dy + az, fx, cx, per_x)
-            first, last = _ends(first, last, bx, by * dy + bz, fx, cx, per_x)
-            first, last = _ends(first, last, kx, ky * dy + kz, fx, cx, per_x)
-            start = sy * dy + sz - sx * cx * per_x
-            for column in range(int(first), int(last) + 1):
-                near = np.float32(start + sx * per_x * column)
-                if near > closeness[row, column]:
-                    closeness[row, column] = near
-                    hit[row, column] = t
+            a, b, c = ay * dy + az, by * dy + bz, ky * dy + kz
+            first, last = x0, x1
+            if x1 - x0 > 8:
+                first, last = _ends(first, last, ax, a, fx, cx, per_x)
+                first, last = _ends(first, last, bx, b, fx, cx, per_x)
+                first, last = _ends(first, last, kx, c, fx, cx, per_x)
+            for column in range(np.int64(first), np.int64(last) + 1):
+                u, dx = np.uint64(column), (column - cx) * per_x
+                near = np.float32(sx * dx + (sy * dy + sz))
+                inside = (ax * dx + a >= 0) & (bx * dx + b >= 0) & (kx * dx + c >= 0)
+                if inside & (near > closeness[row, u]):  # no short cut: branches cost more than the sums
+                    closeness[row, u] = near
+                    hit[row, u] = t
 
 
-@njit(cache=True, error_model="numpy")
-def planes(corners):  # type: ignore[no-untyped-def]
-    """The three edge functions of a triangle of (3, 3) ``corners``, positive inside, and the volume that it spans.
+@njit(cache=True, error_model="numpy", inline="always")
+def _planes(points, i, j, k):  # type: ignore[no-untyped-def]
+    """The three edge functions of the triangle of rows ``i``, ``j``, ``k`` of ``points``, and the volume it spans.
 
     Along direction (dx, dy, 1) the functions ``x dx + y dy + z`` are proportional to the weights of the corners; their
-    sum divided by the volume is 1 / z of the hit.
+    sum divided by the volume is 1 / z of the hit. Seen counterclockwise the volume and, inside, the functions are
+    negative, else positive.
     """
-    ax, ay, az = _cross(corners[1], corners[2])
-    bx, by, bz = _cross(corners[2], corners[0])
-    kx, ky, kz = _cross(corners[0], corners[1])
-    volume = corners[0, 0] * ax + corners[0, 1] * ay + corners[0, 2] * az
-    if volume < 0:
-        return -ax, -ay, -az, -bx, -by, -bz, -kx, -ky, -kz, -volume
-    return ax, ay, az, bx, by, bz, kx, ky, kz, volume
+    a0, a1, a2 = np.float64(points[i, 0]), np.float64(points[i, 1]), np.float64(points[i, 2])
+    b0, b1, b2 = np.float64(points[j, 0]), np.float64(points[j, 1]), np.float64(points[j, 2])
+    c0, c1, c2 = np.float64(points[k, 0]), np.float64(points[k, 1]), np.float64(points[k, 2])
+    ax, ay, az = b1 * c2 - b2 * c1, b2 * c0 - b0 * c2, b0 * c1 - b1 * c0
+    bx, by, bz = c1 * a2 - c2 * a1, c2 * a0 - c0 * a2, c0 * a1 - c1 * a0
+    kx, ky, kz = a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0
+    return ax, ay, az, bx, by, bz, kx, ky, kz, a0 * ax + a1 * ay + a2 * az
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _floor(pose, dx, dy, reach):  # type: ignore[no-untyped-def]
+    """1 / z at which direction (dx, dy, 1) meets the floor z = 0 within ``reach`` metres, else 0."""
+    down = pose[2, 0] * dx + pose[2, 1] * dy + pose[2, 2]
+    if down >= 0:
+        return 0.0
+    z = -pose[2, 3] / down
+    x = pose[0, 3] + z * (pose[0, 0] * dx + pose[0, 1] * dy + pose[0, 2])
+    y = pose[1, 3] + z * (pose[1, 0] * dx + pose[1, 1] * dy + pose[1, 2])
+    return 1 / z if abs(x) <= reach and abs(y) <= reach else 0.0
 
 
 @njit(cache=True, error_model="numpy")
@@ -130,16 +169,21 @@ def draw_floor(pose, lens, number, reach, closeness, hit):  # type: ignore[no-un
     for row in range(height):
         dy = (row - lens[3]) / lens[1]
         for column in range(width):
-            dx = (column - lens[2]) / lens[0]
-            closeness[row, column], hit[row, column] = 0, -1
-            down = pose[2, 0] * dx + pose[2, 1] * dy + pose[2, 2]
-            if down >= 0:
-                continue
-            z = -pose[2, 3] / down
-            x = pose[0, 3] + z * (pose[0, 0] * dx + pose[0, 1] * dy + pose[0, 2])
-            y = pose[1, 3] + z * (pose[1, 0] * dx + pose[1, 1] * dy + pose[1, 2])
-            if abs(x) <= reach and abs(y) <= reach:
-                closeness[row, column], hit[row, column] = 1 / z, number
+            near = _floor(pose, (column - lens[2]) / lens[0], dy, reach)
+            closeness[row, column], hit[row, column] = near, number if near > 0 else -1
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _resolve(points, triangles, pose, dx, dy, near, t, i, rays, depth, weights):  # type: ignore[no-untyped-def]
+    """Write row ``i`` of the results for the sample in direction (dx, dy, 1)."""
+    length = np.sqrt(dx * dx + dy * dy + 1)
+    for k in range(3):
+        rays[i, k] = (pose[k, 0] * dx + pose[k, 1] * dy + pose[k, 2]) / length
+    depth[i] = length / near
+    if 0 <= t < triangles.shape[0]:
+        ax, ay, az, bx, by, bz, kx, ky, kz, _ = _planes(points, triangles[t, 0], triangles[t, 1], triangles[t, 2])
+        a, b, c = ax * dx + ay * dy + az, bx * dx + by * dy + bz, kx * dx + ky * dy + kz
+        weights[i, 0], weights[i, 1] = b / (a + b + c), c / (a + b + c)
 
 
 @njit(cache=True, error_model="numpy")
@@ -158,25 +202,71 @@ def resolve_grid(points, triangles, lens, pose, closeness, hit, rays, depth, wei
         weights: (P, 2) float32, written where triangles were hit: barycentric weights of the second and third vertex.
     """
     height, width = closeness.shape
-    corners = np.empty((3, 3))
     for row in range(height):
         dy = (row - lens[3]) / lens[1]
         for column in range(width):
-            i = row * width + column
-            dx = (column - lens[2]) / lens[0]
-            length = np.sqrt(dx * dx + dy * dy + 1)
-            for k in range(3):
-                rays[i, k] = (pose[k, 0] * dx + pose[k, 1] * dy + pose[k, 2]) / length
-            depth[i] = length / closeness[row, column]
-            t = hit[row, column]
-            if t < 0 or t >= triangles.shape[0]:
-                continue
-            for m in range(3):
-                for k in range(3):
-                    corners[m, k] = points[triangles[t, m], k]
-            ax, ay, az, bx, by, bz, kx, ky, kz, _ = planes(corners)
-            a, b, c = ax * dx + ay * dy + az, bx * dx + by * dy + bz, kx * dx + ky * dy + kz
-            weights[i, 0], weights[i, 1] = b / (a + b + c), c / (a + b + c)
+            dx, near, t = (column - lens[2]) / lens[0], closeness[row, column], hit[row, column]
+            _resolve(points, triangles, pose, dx, dy, near, t, row * width + column, rays, depth, weights)
+
+
+@njit(cache=True, error_model="numpy")
+def resolve_beside(
+    points, triangles, lens, pose, reach, hit, pixels, offsets, triangle, rays, depth, weights
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Rays and hits of samples beside the middles of some pixels: all at the first offset, then all at the second.
+
+    A sample sees the nearest of what its pixel and the eight around it see. Where none of those triangles covers it -
+    slivers that no sample met - it sees the background if that is among them, else the triangle that it misses least.
+
+    Args:
+        points: As in :func:`draw_triangles`.
+        triangles: The same.
+        lens: The same.
+        pose: (4, 4) camera to world.
+        reach: As in :func:`draw_floor`.
+        hit: (H, W) int32 as :func:`draw_triangles` left it.
+        pixels: (E,) int64 row by row.
+        offsets: (K, 2) float64 x and y in pixels, less than half a pixel.
+        triangle: (K * E,) int32, written; the floor is the number after the last triangle.
+        rays: (K * E, 3) float32, written as in :func:`resolve_grid`.
+        depth: (K * E,) float32, written.
+        weights: (K * E, 2) float32, written.
+    """
+    height, width = hit.shape
+    for s in range(offsets.shape[0]):
+        for e in range(pixels.shape[0]):
+            row, column = pixels[e] // width, pixels[e] % width
+            dx, dy = (column + offsets[s, 0] - lens[2]) / lens[0], (row + offsets[s, 1] - lens[3]) / lens[1]
+            near, found, solid, missed, miss = 0.0, -1, True, -np.inf, -1
+            last = -2
+            for y in range(max(row - 1, 0), min(row + 2, height)):
+                for x in range(max(column - 1, 0), min(column + 2, width)):
+                    t = hit[y, x]
+                    if t == last:
+                        continue
+                    last = t
+                    if t < 0 or t >= triangles.shape[0]:
+                        solid = False
+                        continue
+                    ax, ay, az, bx, by, bz, kx, ky, kz, volume = _planes(
+                        points, triangles[t, 0], triangles[t, 1], triangles[t, 2]
+                    )
+                    a, b, c = ax * dx + ay * dy + az, bx * dx + by * dy + bz, kx * dx + ky * dy + kz
+                    total = a + b + c
+                    inside = min(a / total, b / total, c / total)
+                    if inside >= 0 and total / volume > near:
+                        near, found = total / volume, t
+                    elif inside > missed and total / volume > 0:
+                        missed, miss = inside, t
+                        far = total / volume
+            if found < 0 and solid and miss >= 0:
+                near, found = far, miss
+            elif found < 0:
+                near = _floor(pose, dx, dy, reach)
+                found = triangles.shape[0] if near > 0 else -1
+            i = s * pixels.shape[0] + e
+            triangle[i] = found
+            _resolve(points, triangles, pose, dx, dy, near, found, i, rays, depth, weights)
 
 
 @njit(cache=True)

@@ -16,7 +16,7 @@ import torch
 
 from perception.errors import PerceptionError
 from perception.geometry import Camera
-from perception.geometry.transforms import CAMERA_AXES_IN_EGO
+from perception.geometry.transforms import CAMERA_AXES_IN_EGO, matrix_to_quaternion
 from perception.jobs import run_jobs
 from perception.ops.points_in_boxes import points_in_boxes
 from perception.sim import presets
@@ -299,9 +299,7 @@ def _point_labels(categories: np.ndarray) -> np.ndarray:
 
 def _rigid(pose: np.ndarray) -> Row:
     """``translation`` and ``rotation`` (w, x, y, z) of a pose."""
-    from scipy.spatial.transform import Rotation
-
-    x, y, z, w = Rotation.from_matrix(pose[:3, :3]).as_quat().tolist()
+    x, y, z, w = matrix_to_quaternion(pose[:3, :3]).tolist()
     return {"translation": pose[:3, 3].tolist(), "rotation": [w, x, y, z]}
 
 

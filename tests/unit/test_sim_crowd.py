@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,7 @@ import scipy.io
 from perception.errors import PerceptionError
 from perception.geometry.camera import Camera
 from perception.sim.crowd import render_crowd_sample
-from perception.sim.crowd.body import pool
+from perception.sim.crowd.body import casters, pool
 from perception.sim.crowd.layout import Site
 from perception.sim.crowd.people import PLAIN, dress, members
 from perception.sim.crowd.render import CrowdRenderer, CrowdScene, expected_head_pixels
@@ -69,6 +70,27 @@ def test_both_resolutions_show_the_same_people():
     assert len(fine.first_vertex) == len(coarse.first_vertex)
     np.testing.assert_allclose(fine.head_center, coarse.head_center, atol=0.03)
     assert (np.abs(np.linalg.norm(fine.normals, axis=1) - 1) < 1e-3).all()
+
+
+def test_what_casts_shadows_lies_within_the_people():
+    coarse, thin = pool(False), casters()
+    assert len(thin.triangles) < 0.7 * len(coarse.triangles)
+    for m in range(len(coarse.first_vertex) - 1):
+        whole = coarse.vertices[coarse.first_vertex[m] : coarse.first_vertex[m + 1]]
+        part = thin.vertices[thin.first_vertex[m] : thin.first_vertex[m + 1]]
+        assert (part.min(0) >= whole.min(0)).all() and (part.max(0) <= whole.max(0)).all()
+        assert part[:, 2].max() > whole[:, 2].max() - 0.35 and part[:, 2].min() < whole[:, 2].min() + 0.05
+
+
+def test_people_throw_shadows_on_the_ground():
+    def ground(places: list) -> np.ndarray:
+        view = scene(places)
+        sun = np.array([0.0, 0.6, 0.8])  # from the left, so shadows fall to the right
+        return CrowdRenderer(replace(view, light=view.light._replace(sun_dir=tuple(sun)))).render()[0].mean(2)
+
+    alone, bare = ground([[4.0, 0.0, 0.0]]), ground([])
+    shade = alone[175] / bare[175]  # 4 m ahead; the feet are at column 127, the shadow of the head ends at 187
+    assert shade[145:175].mean() < 0.6 and min(shade[60:110].mean(), shade[195:].mean()) > 0.9
 
 
 def test_samples_are_deterministic_and_empty_ones_have_nobody():
