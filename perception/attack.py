@@ -197,6 +197,8 @@ def check_appear(target: Any) -> None:
     Raises:
         PerceptionError: The target has no ``surface_scores``.
     """
+    while hasattr(target, "target"):  # a defence scores it as its victim does
+        target = target.target
     if not isinstance(target, AppearTarget):
         raise PerceptionError(f"goal 'appear': {type(target).__name__} cannot score it: it has no surface_scores")
 

@@ -2,7 +2,7 @@
 
 ``hide`` trains the pixels to show nothing (loss ``vanish``), away from the truth (loss ``dpatch``: minus the ordinary
 losses), or lowers what decides a miss: the best scores of the right class on each attacked object (loss ``score``).
-``misclassify`` trains them towards another class; ``appear`` towards boxes that are not there.
+``misclassify`` trains them towards another class for each attacked object; ``appear`` towards boxes that are not there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torchvision.ops import box_iou
 
 from perception.attack import ATTACK_TARGETS, AttackSample, check_goal
 from perception.errors import PerceptionError
-from perception.metrics.box_match import box_ious, matched_scores
+from perception.metrics.box_match import box_areas, box_ious, matched_scores
 from perception.metrics.coco import evaluate_boxes
 from perception.structures import Boxes2D
 
@@ -43,7 +43,8 @@ class ObjectDetectionTarget:
         config: Of ours or of mmdet; or a built ``MMDetDetector``.
         weights: See ``build_detector``.
         loss: ``vanish``, ``dpatch`` or ``score``, for the goal ``hide``.
-        wanted: Class that ``misclassify`` and ``appear`` aim at; a name or an index.
+        wanted: Class that ``misclassify`` and ``appear`` aim at; a name or an index. Objects of that class itself are
+            to become the next one.
         iou: A detection is right from this IoU on.
         device: torch device.
         trust: Allow unpickling of foreign checkpoints.
@@ -104,12 +105,14 @@ class ObjectDetectionTarget:
         """Boxes in input pixels and labels that the loss is taken against."""
         truth: Boxes2D = sample.truth
         boxes, labels = truth.boxes, truth.labels
+        attacked = _attacked(sample)
         if goal == "hide" and self.kind == "vanish":
-            hidden = sorted({s.instance for s in sample.surfaces if s.instance is not None})
-            keep = np.setdiff1d(np.arange(len(boxes)), hidden) if hidden else np.zeros(0, np.int64)
+            keep = np.setdiff1d(np.arange(len(boxes)), attacked)
             boxes, labels = boxes[keep], labels[keep]
         elif goal == "misclassify":
-            labels = np.full_like(labels, self.wanted)
+            other = (self.wanted + 1) % max(len(self.model.class_names), 1)
+            labels = labels.copy()
+            labels[attacked] = np.where(labels[attacked] == self.wanted, other, self.wanted)
         elif goal == "appear":
             extra = [_around(surface) for surface in sample.surfaces]
             boxes = np.concatenate([boxes, np.array(extra, np.float32).reshape(-1, 4)])
@@ -143,9 +146,8 @@ class ObjectDetectionTarget:
                     f"detector loss score: the scores of {kind} carry no gradient; use vanish or dpatch"
                 )
             truth: Boxes2D = sample.truth
-            owned = sorted({s.instance for s in sample.surfaces if s.instance is not None})
             value = scores.sum() * 0 + inputs.sum() * 0
-            for instance in owned or range(len(truth)):
+            for instance in _attacked(sample):
                 wanted = torch.from_numpy(truth.boxes[instance : instance + 1] * np.float32(found.scale)).to(boxes)
                 near = (box_iou(boxes, wanted)[:, 0] >= NEAR * self.iou) & (labels == int(truth.labels[instance]))
                 best = scores[near].topk(min(BEST, int(near.sum())))[0]
@@ -181,11 +183,16 @@ class ObjectDetectionTarget:
             rows = []
             for index, part in enumerate(results):
                 boxes = part.boxes.astype(np.float64)
-                areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-                rows.append((index, boxes, part.labels, part.scores, areas, np.zeros(len(boxes), bool)))
+                rows.append((index, boxes, part.labels, part.scores, box_areas(boxes), np.zeros(len(boxes), bool)))
             sides.append(box_set(rows))
         scores = evaluate_boxes(sides[0], sides[1], len(self.model.class_names))
         return {"AP": float(scores.stats[0]), "AP50": float(scores.stats[1])}
+
+
+def _attacked(sample: AttackSample) -> list[int]:
+    """Instances that carry a patch; all of them where surfaces belong to none (road, board)."""
+    owned = sorted({surface.instance for surface in sample.surfaces if surface.instance is not None})
+    return owned or list(range(len(sample.truth)))
 
 
 def _listed(value: Any) -> list[Tensor]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -251,6 +252,15 @@ def check_victim(target: AttackTarget, config: AttackConfig) -> None:
         raise PerceptionError("attack: the victim, or a part of it, is in training mode; call eval() first")
 
 
+@contextmanager
+def of_sample(sample: AttackSample) -> Iterator[None]:
+    """Name a sample in errors about it."""
+    try:
+        yield
+    except PerceptionError as error:
+        raise PerceptionError(f"sample {sample.name}: {error}") from error
+
+
 def check_attack(target: AttackTarget, samples: Sequence[AttackSample], config: AttackConfig) -> None:
     """Refuse what cannot work, before work starts.
 
@@ -263,10 +273,8 @@ def check_attack(target: AttackTarget, samples: Sequence[AttackSample], config: 
     if not samples:
         raise PerceptionError("attack: expected at least one sample, found none")
     for sample in samples:
-        try:
+        with of_sample(sample):
             check_surfaces(sample.surfaces, [view.shape[:2] for view in sample.views])
-        except PerceptionError as error:
-            raise PerceptionError(f"sample {sample.name}: {error}") from error
         masks = masks_of(sample.surfaces, config)
         if masks is not None and not bool(masks.flatten(1).any(1).all()):
             text = f"sample {sample.name}: the sticker {config.size} has no pixel on a canvas of {config.width}"

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from perception.errors import InputError
+from perception.errors import InputError, PerceptionError
 from perception.sinks.storage import write_file
 from perception.version import __version__
 
@@ -126,7 +126,7 @@ def load_bundle(folder: str | Path) -> Bundle:
     try:
         header = json.loads((root / HEADER).read_text(encoding="utf-8"))
         AttackConfig(**header["attack"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, PerceptionError) as error:
         raise InputError(root / HEADER, "", "the header of a patch", f"{type(error).__name__}: {error}") from error
     try:
         content = (root / PICTURE).read_bytes()

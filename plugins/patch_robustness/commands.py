@@ -147,6 +147,8 @@ def _evaluated(config: Config, folders: Sequence[Path]) -> tuple[Evaluation, dic
             check_held_out(bundle.header.get("samples", {}), samples)
     patches = {f"seed {bundle.config.seed}": bundle.patches for bundle in bundles}
     threshold = float(config.get("threshold", 0.3))
+    with config_part(str(config.filename), "transfer_to"):
+        others = {name: ATTACK_TARGETS.build(dict(part)) for name, part in config.get("transfer_to", {}).items()}
     found = evaluate(target, samples, patches, bundles[0].config, threshold)
     about: dict[str, Any] = {
         "config": Path(str(config.filename)).stem,
@@ -161,8 +163,7 @@ def _evaluated(config: Config, folders: Sequence[Path]) -> tuple[Evaluation, dic
     if "corruptions" in config:
         table = corruption_table(target, samples, threshold=threshold, **config.corruptions.to_dict())
         about["corruptions"] = table
-    if "transfer_to" in config:
-        others = {name: ATTACK_TARGETS.build(dict(options)) for name, options in config.transfer_to.items()}
+    if others:
         about["transfer"] = transfer_table(others, samples, patches, bundles[0].config, threshold)
     return found, about | _defence(config, target)
 

@@ -17,10 +17,10 @@ from perception.errors import PerceptionError
 from perception.metrics.box_match import OUTCOMES, box_outcome
 from perception.structures import Boxes2D
 
-from .attacks import AttackConfig, PatchSet, as_images, attacked_images, control_patch
+from .attacks import AttackConfig, PatchSet, as_images, attacked_images, control_patch, of_sample
 from .rates import ClassRates, Rate, bootstrap_interval, summarise
 from .sequences import mean_details, sequence_summary
-from .surfaces import obliqueness
+from .surfaces import check_surfaces, obliqueness
 from .victim import unchanged
 
 __all__ = ["CONTROLS", "Evaluation", "evaluate", "summary"]
@@ -79,7 +79,8 @@ def evaluate(
         control_seed: Of the random patch.
 
     Raises:
-        PerceptionError: No sample, a reserved name, a goal the target cannot score, or the victim was changed.
+        PerceptionError: No sample, a surface that is degenerate or outside its image, a reserved name, a goal the
+            target cannot score, or the victim was changed.
     """
     appear = config.goal == "appear"
     if appear:
@@ -88,6 +89,10 @@ def evaluate(
         raise PerceptionError("evaluation: expected at least one sample, found none")
     if reserved := {"clean", *CONTROLS} & set(patches):
         raise PerceptionError(f"evaluation: the names {', '.join(sorted(reserved))} are reserved for controls")
+    for sample in samples:
+        if sample.surfaces:
+            with of_sample(sample):
+                check_surfaces(sample.surfaces, [view.shape[:2] for view in sample.views], min_side=1.0)
     controls: dict[str, Tensor] = {name: control_patch(name, config.width, control_seed) for name in CONTROLS}
     conditions: dict[str, Tensor | PatchSet | None] = {"clean": None, **controls, **patches}
     rows: list[list[dict[str, Any]]] = []

@@ -8,7 +8,6 @@ Layouts, from their public descriptions: MTSD has ``splits/<split>.txt`` with an
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -151,7 +150,7 @@ def write_coco(path: str | Path, photos: Iterable[PhotoSigns], classes: Sequence
 def _content(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(path, "", "a JSON annotation", f"{type(error).__name__}: {error}") from error
     if not isinstance(content, dict):
         raise InputError(path, "", "a JSON object", type(content).__name__)
@@ -166,7 +165,7 @@ def _objects(path: Path, content: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _number(path: Path, where: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e30:
         raise InputError(path, where, "a finite number", repr(value)[:40])
     return float(value)
 

@@ -116,7 +116,7 @@ def load_placement(folder: Path) -> tuple[dict[str, np.ndarray], PointAttackConf
         config = PointAttackConfig(**header["attack"])
         shape = (-1, 3) if config.kind == "cells" else (3,)
         placement = {str(k): np.array(v, np.float32).reshape(shape) for k, v in header["placement"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, PerceptionError) as error:
         raise InputError(path, "", "a placement of `attack craft`", f"{type(error).__name__}: {error}") from error
     if not all(np.isfinite(value).all() for value in placement.values()):
         raise InputError(path, "placement", "finite numbers", "others")

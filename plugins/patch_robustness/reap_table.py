@@ -121,7 +121,7 @@ def _numbers(path: str | Path, where: str, column: str, text: str) -> np.ndarray
     """The float32 array that a cell spells out."""
     try:
         return np.asarray(_literal(path, where, column, text), np.float32)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise InputError(path, where, f"numbers in {column}", repr(text)[:60]) from error
 
 
@@ -164,6 +164,6 @@ def read_labels(path: str | Path) -> list[tuple[int, tuple[float, float, float, 
             label, width, height = int(parts[0]), int(float(parts[5])), int(float(parts[6]))
             x0, y0, x1, y1 = (float(value) for value in parts[1:5])
             found.append((label, (x0, y0, x1, y1), (width, height), parts[7].strip()))
-        except (IndexError, ValueError) as error:
+        except (IndexError, ValueError, OverflowError) as error:
             raise InputError(path, f"line {number}", "class,x0,y0,x1,y1,width,height,object", line[:80]) from error
     return found

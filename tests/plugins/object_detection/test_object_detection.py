@@ -18,7 +18,7 @@ from perception.errors import InputError, PerceptionError
 from perception.plugins.object_detection import components  # noqa: F401 - registers
 from perception.plugins.object_detection.attack_target import ObjectDetectionTarget
 from perception.plugins.object_detection.dataset import CocoBoxes
-from perception.plugins.object_detection.letterbox import letterbox, letterbox_tensor, to_image
+from perception.plugins.object_detection.letterbox import fit, letterbox, letterbox_tensor, to_image
 from perception.plugins.object_detection.mmdet_config import from_mmdet
 from perception.plugins.object_detection.stage import ObjectDetectionStage
 from perception.plugins.patch_robustness.victim import unchanged
@@ -136,6 +136,17 @@ def target(mmdet_files) -> ObjectDetectionTarget:
 def _sample() -> AttackSample:
     image = np.random.default_rng(1).integers(0, 255, (64, 96, 3), dtype=np.uint8)
     return AttackSample("one", image, Boxes2D("front", (96, 64), [[10, 10, 50, 50]], [1.0], [0], ("a", "b")))
+
+
+def test_misclassify_aims_at_another_class_for_attacked_objects_only(target):
+    boxes = [[10, 10, 50, 50], [60, 10, 90, 40], [5, 5, 9, 9]]
+    truth = Boxes2D("front", (96, 64), boxes, [1.0] * 3, [0, 1, 0], ("a", "b"))
+    surfaces = tuple(SimpleNamespace(instance=instance) for instance in (0, 1))
+    sample = replace(_sample(), truth=truth, surfaces=surfaces)
+    assert target.wanted == 1
+    _, labels = target._labels(sample, "misclassify", fit((96, 64), (96, 64)))
+    assert labels.tolist() == [1, 0, 0], "to class 1; of class 1 to the next, round the end; not attacked"
+    assert truth.labels.tolist() == [0, 1, 0], "the truth stays"
 
 
 @pytest.mark.parametrize("goal", ["hide", "misclassify", "appear"])

@@ -88,6 +88,21 @@ def test_rates_over_classes_and_changes_of_measures_by_hand(tmp_path):
     assert nothing == {"mean": None, "weighted": None}
 
 
+def test_surfaces_are_checked_before_a_victim_sees_a_picture():
+    def detect(image):
+        raise AssertionError("work started")
+
+    for quad, words in (
+        ([[17, 17], [30, 17], [30, 17.01], [17, 17.01]], "sample b0: surface 0 0: expected an area"),
+        ([[17, 17], [30, 17], [20, 20], [17, 30]], "convex outline"),
+        ([[17, 17], [float("nan"), 17], [30, 30], [17, 30]], "finite corners"),
+        ([[-40, 17], [-30, 17], [-30, 30], [-40, 30]], "corners in the 64 x 64 image"),
+    ):
+        sample = replace(board(0), surfaces=(Surface(torch.tensor(quad, dtype=torch.float32), "rect", (1.0, 1.0)),))
+        with pytest.raises(PerceptionError, match=words):
+            evaluate(CallableTarget(detect), [sample], {}, CONFIG)
+
+
 def test_what_appears_counts_where_nothing_was():
     rows = [row(0, 0.0, 0.9), row(1, 0.0, 0.1), row(2, 0.9, 0.9)]
     found = summary(evaluation(rows, 0.5, appear=True))
