@@ -67,19 +67,24 @@ def _followed(scene: str, track: str, rows: list[Mapping[str, Any]], condition: 
 
 
 def sequence_summary(rows: Sequence[Mapping[str, Any]], condition: str, threshold: float) -> dict[str, Any] | None:
-    """Medians over objects, or None without rows that have a time."""
+    """Medians over objects, or None without rows that have a time.
+
+    An object that is never detected counts as later, and nearer, than any other: with those left out, an attack that
+    hides near objects for good would seem to help. A median is None when its object is never detected.
+    """
     found = sightings(rows, condition, threshold)
     if not found:
         return None
 
-    def median(values: list[float]) -> float | None:
-        return float(np.median(values)) if values else None
+    def median(values: list[float | None], never: float) -> float | None:
+        middle = float(np.median([never if value is None else value for value in values]))
+        return middle if np.isfinite(middle) else None
 
     return {
         "objects": len(found),
         "never_detected": sum(one.first_time_s is None for one in found),
-        "first_time_s": median([one.first_time_s for one in found if one.first_time_s is not None]),
-        "first_distance_m": median([one.first_distance_m for one in found if one.first_distance_m is not None]),
+        "first_time_s": median([one.first_time_s for one in found], np.inf),
+        "first_distance_m": median([one.first_distance_m for one in found], -np.inf),
         "longest_miss": max(one.longest_miss for one in found),
         "longest_miss_s": max(one.longest_miss_s for one in found),
     }

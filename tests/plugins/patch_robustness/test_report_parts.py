@@ -90,15 +90,17 @@ def test_first_detection_and_longest_miss_by_hand():
     assert (found.longest_miss, found.longest_miss_s) == (3, 1.5)
     [never] = sightings(rows_of(0, 0, 0), "x", 0.0)
     assert never.first_time_s is None and never.longest_miss == 3 and never.longest_miss_s == 1.0
-    both = sequence_summary([*rows_of(0.9, 0.9, track="a"), *rows_of(0, 0, track="b")], "x", 0.3)
-    assert both == {
-        "objects": 2,
+    near, lost = rows_of(0, 0.9, track="a"), rows_of(0, 0, track="b")
+    assert sequence_summary([*near, *rows_of(0.9, 0.9, track="c"), *lost], "x", 0.3) == {
+        "objects": 3,
         "never_detected": 1,
-        "first_time_s": 0.0,
-        "first_distance_m": 50.0,
+        "first_time_s": 0.5,
+        "first_distance_m": 40.0,
         "longest_miss": 2,
         "longest_miss_s": 0.5,
     }
+    half = sequence_summary([*near, *lost], "x", 0.3)
+    assert half is not None and half["first_time_s"] is None and half["first_distance_m"] is None
     assert sequence_summary([{"scene": "s", "instance": 0, "score_x": 1.0}], "x", 0.3) is None
 
 
