@@ -1,6 +1,6 @@
 """Importing this module registers everything the plugin offers to configs."""
 
-from perception.engine import lookahead
+from perception.engine import lookahead, muon
 
 from . import attack_target, augment, dataset, light, loss, metric, model, own_data, stage, transforms
 
@@ -13,6 +13,7 @@ __all__ = [
     "loss",
     "metric",
     "model",
+    "muon",
     "own_data",
     "stage",
     "transforms",

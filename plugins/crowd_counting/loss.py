@@ -190,14 +190,17 @@ class BayesianLoss(nn.Module):
 class BlockCountLoss(nn.Module):
     """Loss of the light network: where people are, and how many there are in blocks of several sizes.
 
-    The density term is a squared error. The block terms are squared errors of counts over the true count + 1, as of
-    Poisson numbers: absolute errors would draw the counts of doubtful places to their median, which is nobody. The
-    attention term is a cross entropy.
+    The density term is a squared error. The block terms are squared errors of counts over the predicted count + 1, as
+    of Poisson numbers; the divisor has no gradient. Divided by the true count they would count doubtful places low (a
+    block that holds nobody or one person, as likely, would be given a third of a person), and absolute errors would
+    draw them to their median, which is nobody. The attention term is a cross entropy.
 
     Args:
         blocks: Edges of the blocks in cells.
         density_weight, block_weight, attention_weight: Factors.
         scale: Factor of the density before it is squared.
+        exponent: A picture with n heads weighs (n + 1) ** exponent in a batch: 1 lets every head weigh the same, so
+            that dense pictures decide; 0 lets every picture weigh the same.
     """
 
     def __init__(
@@ -207,27 +210,27 @@ class BlockCountLoss(nn.Module):
         block_weight: float = 1.0,
         attention_weight: float = 0.1,
         scale: float = 4.0,
+        exponent: float = 1.0,
     ) -> None:
         super().__init__()
         self.blocks = tuple(blocks)
         self.density_weight, self.block_weight, self.attention_weight = density_weight, block_weight, attention_weight
-        self.scale = scale
+        self.scale, self.exponent = scale, exponent
 
     def forward(self, maps: CrowdMaps, samples: Samples, stride: int) -> dict[str, Tensor]:
         """Terms of a batch whose samples hold ``density`` and ``attention`` (h, w) targets."""
         density_gt, attention_gt = (stacked(samples, name, maps.density) for name in ("density", "attention"))
-        people = density_gt.sum() + len(samples)
+        people = density_gt.sum((1, 2, 3), keepdim=True) + 1
+        weight = people ** (self.exponent - 1) / (people**self.exponent).sum()
         error = (maps.density - density_gt) * self.scale
-        terms = {"loss_density": self.density_weight * (error**2).sum() / people}
+        terms = {"loss_density": self.density_weight * (weight * error**2).sum()}
         for edge in self.blocks:
             pooled = [
                 F.avg_pool2d(part, edge, ceil_mode=True, divisor_override=1) for part in (maps.density, density_gt)
             ]
-            terms[f"loss_block{edge}"] = (
-                self.block_weight * ((pooled[0] - pooled[1]) ** 2 / (pooled[1] + 1)).sum() / people
-            )
+            spread = pooled[0].detach() + 1
+            terms[f"loss_block{edge}"] = self.block_weight * (weight * (pooled[0] - pooled[1]) ** 2 / spread).sum()
         if maps.attention is not None:
-            attention = probability(maps.attention)
-            entropy = F.binary_cross_entropy(attention, attention_gt, reduction="sum") / people
-            terms["loss_attention"] = self.attention_weight * entropy
+            entropy = F.binary_cross_entropy(probability(maps.attention), attention_gt, reduction="none")
+            terms["loss_attention"] = self.attention_weight * (weight * entropy).sum()
         return terms

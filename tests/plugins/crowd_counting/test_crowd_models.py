@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -18,9 +20,9 @@ from perception.plugins.crowd_counting.tiles import spans, tiled_maps
 from perception.registry import MODELS
 
 
-def build(kind: str):
+def build(kind: str, **settings: Any):
     torch.manual_seed(0)
-    return MODELS.build({"type": kind}).eval()
+    return MODELS.build({"type": kind, **settings}).eval()
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +42,28 @@ def test_spans_cover_a_side_once():
 
 
 @torch.inference_mode()
-def test_tiles_of_the_light_network_equal_the_whole():
-    model = build("CrowdLight")
-    image = torch.randn(1, 3, 640, 1344, generator=torch.Generator().manual_seed(1))
+@pytest.mark.parametrize("zoom", [1, 2])
+def test_tiles_of_the_light_network_equal_the_whole(zoom: int):
+    model = build("CrowdLight", zoom=zoom)
+    high, wide = 640 // zoom, 1344 // zoom
+    image = torch.randn(1, 3, high, wide, generator=torch.Generator().manual_seed(1))
     whole = model.maps(image)
-    density, attention = tiled_maps(model, lambda t, x, b, r: image[:, :, t:b, x:r], (1344, 640), tile=768)
+    assert whole.density.shape[2:] == (high // model.stride, wide // model.stride)
+    density, attention = tiled_maps(model, lambda t, x, b, r: image[:, :, t:b, x:r], (wide, high), tile=768 // zoom)
     np.testing.assert_allclose(density, whole.density[0, 0].numpy(), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(attention, whole.attention[0, 0].numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_frozen_statistics_stay_while_weights_learn():
+    model = build("CrowdLight", norm_eval=True, loss={"type": "BlockCountLoss"}).train()
+    before = model.stem[1].running_mean.clone()
+    target = torch.zeros(16, 16)
+    terms = model.loss(torch.randn(1, 3, 64, 64), [{"density": target, "attention": target}])
+    sum(terms.values()).backward()
+    torch.testing.assert_close(model.stem[1].running_mean, before, rtol=0, atol=0)
+    assert model.stem[1].weight.grad.abs().sum() > 0 and model.training
+    with pytest.raises(PerceptionError, match="zoom: expected 1 or 2, found 3"):
+        build("CrowdLight", zoom=3)
 
 
 @torch.inference_mode()
@@ -71,9 +88,9 @@ def test_tiles_of_m_sfanet_see_the_context_of_the_whole_picture():
 def test_pictures_of_any_size(stage: CrowdCountingStage, size: tuple[int, int]):
     result = stage.count(np.full((*size, 3), 90, np.uint8))
     assert result.image_size == size[::-1]
-    assert result.density.shape == (-(-size[0] // 4), -(-size[1] // 4))
+    assert result.density.shape == tuple(-(-side // stage.model.stride) for side in size)
     assert result.attention.shape == result.density.shape
-    assert result.stride == pytest.approx(4)
+    assert result.stride == pytest.approx(stage.model.stride)
 
 
 def test_grey_and_16_bit_pictures_count_like_their_colour_8_bit_form(stage: CrowdCountingStage):

@@ -113,10 +113,30 @@ def test_block_loss_by_hand():
     loss = BlockCountLoss(blocks=(1, 2), scale=1.0)
     terms = loss(CrowdMaps(density, None), [{"density": density_gt, "attention": density_gt}], 4)
     assert terms["loss_density"].item() == pytest.approx(2 / 2)  # two squared errors over one person and one picture
-    assert terms["loss_block1"].item() == pytest.approx((1 / 2 + 1) / 2)  # missed: 1 / (1 + 1), invented: 1 / (0 + 1)
+    assert terms["loss_block1"].item() == pytest.approx((1 + 1 / 2) / 2)  # missed: 1 / (0 + 1), invented: 1 / (1 + 1)
     assert terms["loss_block2"].item() == pytest.approx(0.0)
     with pytest.raises(PerceptionError, match="target density"):
         loss(CrowdMaps(torch.zeros(1, 1, 3, 3), None), [{"density": density_gt, "attention": density_gt}], 4)
+
+
+def test_doubtful_blocks_are_given_their_mean():
+    """Two pictures that look the same show one person and nobody: half a person leaves no gradient."""
+    density = torch.full((2, 1, 1, 1), 0.5, requires_grad=True)
+    samples = [{"density": torch.full((1, 1), value), "attention": torch.zeros(1, 1)} for value in (0.0, 1.0)]
+    terms = BlockCountLoss(blocks=(1,), exponent=1.0)(CrowdMaps(density, None), samples, 4)
+    (gradient,) = torch.autograd.grad(terms["loss_block1"], density)
+    assert gradient.sum().item() == pytest.approx(0.0, abs=1e-7) and gradient.abs().min() > 0
+
+
+def test_block_loss_weighs_heads_or_pictures():
+    density_gt = torch.zeros(2, 2, 2)
+    density_gt[1, 0, 0] = 3.0
+    density = torch.zeros(2, 1, 2, 2)
+    density[0, 0, 0, 0] = 2.0  # squared errors: 4 in the empty picture, 9 in that with three people
+    samples = [{"density": part, "attention": part} for part in density_gt]
+    for exponent, expected in ((1.0, (4 + 9) / (1 + 4)), (0.5, (4 / 1 + 9 / 2) / (1 + 2)), (0.0, (4 / 1 + 9 / 4) / 2)):
+        terms = BlockCountLoss(blocks=(), scale=1.0, exponent=exponent)(CrowdMaps(density, None), samples, 4)
+        assert terms["loss_density"].item() == pytest.approx(expected)
 
 
 def test_heads_are_found_where_they_are():
