@@ -54,6 +54,12 @@ def _npz(path: Path) -> None:
     load_npz(path)
 
 
+def _coco(path: Path) -> None:
+    from perception.datasets.coco import read_coco
+
+    read_coco(path)
+
+
 def _result(path: Path) -> None:
     import json
 
@@ -88,6 +94,7 @@ READERS: dict[str, Reader] = {
         Reader("mapping_yaml", seeds.mapping, _mapping),
         Reader("npz", seeds.npz, _npz),
         Reader("result_json", seeds.result, _result),
+        Reader("coco", seeds.coco, _coco),
     )
 }
 

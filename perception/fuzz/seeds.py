@@ -265,6 +265,16 @@ def result(folder: Path) -> None:
         (folder / f"{item.KIND}.json").write_text(json.dumps(item.to_dict()))
 
 
+def coco(folder: Path) -> None:
+    """Boxes of two images."""
+    images = [{"id": k, "file_name": f"town/{k:03d}.jpg", "width": 64, "height": 48} for k in (1, 2)]
+    box = {"image_id": 1, "category_id": 2, "bbox": [1.5, 2, 10, 20], "area": 200.0, "iscrowd": 0}
+    annotations = [{"id": 1, **box}, {"id": "k2", **box, "image_id": 2, "iscrowd": 1}]
+    categories = [{"id": 1, "name": "stop"}, {"id": 2, "name": "yield"}]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (folder / "boxes.json").write_text(json.dumps(content))
+
+
 def _write_video(path: Path, codec: str, count: int = 8) -> None:
     import av
 
