@@ -69,7 +69,7 @@ def browse_samples(
     Returns:
         (H, W, 3) uint8 RGB.
     """
-    dataset = _dataset(config, part)
+    dataset = _dataset(config, part, ("picture",) if stored_only else ("picture", "augmented"))
     tiles = []
     for index in np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int).tolist():
         seed_all(seed, index)
@@ -171,7 +171,7 @@ def worst_samples(
     return rows, grid(tiles, columns=4, width=1920)
 
 
-def _dataset(config: Config, part: str) -> Browsable:
+def _dataset(config: Config, part: str, needed: Sequence[str] = ("picture", "prediction")) -> Browsable:
     config = common(config, TrainOptions())
     if f"{part}_dataloader" not in config:
         raise PerceptionError(f"{config.filename}: no {part}_dataloader")
@@ -181,7 +181,7 @@ def _dataset(config: Config, part: str) -> Browsable:
     settings.pop("cache_size", None)
     with explain_build_errors(config):
         dataset = DATASETS.build(settings)
-    missing: Sequence[str] = [name for name in ("picture", "augmented", "prediction") if not hasattr(dataset, name)]
+    missing = [name for name in needed if not hasattr(dataset, name)]
     if missing:
         raise PerceptionError(f"{type(dataset).__name__} cannot be looked at: it has no {', '.join(missing)}")
     return dataset

@@ -18,6 +18,7 @@ from perception.datasets.files import read_image
 from perception.errors import InputError, PerceptionError, suggestion
 from perception.registry import DATASETS
 from perception.structures import Boxes2D, Lanes2D
+from perception.viz.draw import dots, polylines
 
 from .lighting import Lighting
 from .occlusion import read_mask
@@ -30,6 +31,8 @@ from .synthetic import resize_template
 
 __all__ = ["DrawnSigns", "SignTableScenes", "SimulatedRoads", "sign_template"]
 
+_LIT, _UNLIT, _FIRST = (60, 255, 60), (80, 120, 255), (255, 40, 40)
+"""Colours of keypoints, RGB."""
 CLASS_NAMES = tuple(found.name for found in SIGN_CLASSES)
 GAIN, OFFSET = (0.42, 0.15), (0.11, 0.06)
 """Mean and spread of the light on real signs (percentile method)."""
@@ -201,6 +204,34 @@ class SignTableScenes:
         mask = (self.masks / name).with_suffix(".png")
         hidden = read_mask(mask, size) if mask.is_file() else None
         return AttackSample(name, array, truth, name.split("/")[0], tuple(self._surfaces(record)), hidden=hidden)
+
+    def picture(self, index: int) -> tuple[np.ndarray, Boxes2D]:
+        """For ``perception browse``: the picture with the keypoints of the table, and the boxes of the COCO file.
+
+        Keypoints are joined in their order, the first one is red. Signs without light, which carry no patch, have a
+        blue outline. The picture is cut to the part that has the signs, at least a fifth of its width.
+        """
+        record, sample = self.records[index], self[index]
+        rows = [self.rows.get((record["file_name"], object_id)) for object_id in record["ids"]]
+        x0, y0, x1, y1 = _around(np.concatenate([row.keypoints for row in rows if row]), sample.truth.image_size)
+        image, lit = sample.image[y0:y1, x0:x1], {surface.instance for surface in sample.surfaces}
+        for instance, row in enumerate(rows):
+            if row is not None:
+                points = row.keypoints - [x0, y0]
+                image = polylines(image, [points[[*range(len(points)), 0]]], [_LIT if instance in lit else _UNLIT], 1)
+                image = dots(dots(image, points, _LIT, 2), points[:1], _FIRST, 2)
+        boxes = (record["boxes"] - np.array([x0, y0] * 2)).clip(0, [x1 - x0 - 1, y1 - y0 - 1] * 2)
+        size = x1 - x0, y1 - y0
+        return image, Boxes2D("front", size, boxes, np.ones(len(boxes)), record["labels"], self.class_names)
+
+
+def _around(points: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Window x0, y0, x1, y1 of the shape of a picture of ``size`` around (N, 2) points, with some margin."""
+    middle, extent = (points.max(0) + points.min(0)) / 2, np.ptp(points, axis=0)
+    share = float(np.clip((1.8 * extent / size).max(), 0.2, 1.0))
+    wide, high = round(share * size[0]), round(share * size[1])
+    x0, y0 = (int(np.clip(m - n / 2, 0, full - n)) for m, n, full in zip(middle, (wide, high), size))
+    return x0, y0, x0 + wide, y0 + high
 
 
 @DATASETS.register_module()

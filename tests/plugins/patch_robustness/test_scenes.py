@@ -17,7 +17,7 @@ from perception.geometry.transforms import CAMERA_AXES_IN_EGO
 from perception.plugins.patch_robustness.lighting import Lighting
 from perception.plugins.patch_robustness.placement import board_corners, place, road_corners
 from perception.plugins.patch_robustness.reap_table import SignRow, read_labels, read_table, write_table
-from perception.plugins.patch_robustness.scenes import DrawnSigns, SignTableScenes
+from perception.plugins.patch_robustness.scenes import DrawnSigns, SignTableScenes, _around
 from perception.plugins.patch_robustness.signs import SIGN_CLASSES
 
 
@@ -99,6 +99,14 @@ def test_scenes_join_boxes_and_table(tmp_path: Path):
         SignTableScenes(str(tmp_path), "boxes.json", "t.csv", min_side=99)
     with pytest.raises(InputError, match=r"t\.csv: expected light of the method 'percentil', .* mean 'percentile'"):
         SignTableScenes(str(tmp_path), "boxes.json", "t.csv", method="percentil")
+    drawn, boxes = scenes.picture(0)
+    assert len(boxes) == 1 and (sample.image == 90).all(), "what is drawn stays out of the sample"
+    high, wide = drawn.shape[:2]
+    assert wide < 80 and boxes.image_size == (wide, high)
+    points = scenes.rows["a.png", "1"].keypoints
+    (x, y), (u, v) = (points[:2] - _around(points, (80, 60))[:2]).round().astype(int)
+    assert drawn[y, x, 0] > 200 > drawn[y, x, 1], "the first keypoint is red"
+    assert drawn[v, u, 1] > 200 > drawn[v, u, 0]
     assert sample.hidden is None, "no masks, nothing is known"
     mask = np.zeros(sample.image.shape[:2], np.uint8)
     mask[:5] = 255
