@@ -44,8 +44,6 @@ class CrowdLight(CrowdModel):
         width: Channels of the decoder at stride 4; it has 3/2 as many at stride 8 and twice as many at stride 16.
         zoom: 2 lets the network look at pictures enlarged twice: the trunk's fine features lie at stride 8, where a
             head of 7 pixels is less than a cell. It costs four times as much; weights serve the one they learnt with.
-        norm_eval: Keep batch norm at its running statistics while training. Few small crops say little about whole
-            pictures: weights trained on the crops' own statistics count whole pictures wrongly by a common factor.
         pretrained: Local file with torchvision's weights of the trunk, or None to begin from scratch.
         **common: See `CrowdModel`.
 
@@ -58,7 +56,6 @@ class CrowdLight(CrowdModel):
         trunk: str = "shufflenet_v2_x1_0",
         width: int = 48,
         zoom: int = 1,
-        norm_eval: bool = False,
         pretrained: str | None = None,
         **common: Any,
     ) -> None:
@@ -68,7 +65,6 @@ class CrowdLight(CrowdModel):
         if zoom not in (1, 2):
             raise PerceptionError(f"CrowdLight: zoom: expected 1 or 2, found {zoom!r}")
         self.zoom, self.stride, self.halo, self.tile = zoom, 4 // zoom, 256 // zoom, 2048 // zoom
-        self.norm_eval = norm_eval
         stem, middle, deep = TRUNKS[trunk]
         source = getattr(torchvision.models, trunk)(weights=None)
         if pretrained is not None:
@@ -87,15 +83,6 @@ class CrowdLight(CrowdModel):
         for head in (self.conv_att, self.conv_out):
             torch.nn.init.constant_(head.bias, -2.0)  # type: ignore[arg-type]  # few cells show people
         self.to(memory_format=torch.channels_last)
-
-    def train(self, mode: bool = True) -> CrowdLight:
-        """Switch to training; batch norm stays as it is with ``norm_eval``."""
-        super().train(mode)
-        if mode and self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
-        return self
 
     @staticmethod
     def _load_trunk(source: nn.Module, path: Path) -> None:
