@@ -40,6 +40,9 @@ def evaluate_points(
 ) -> Evaluation:
     """Evaluate placements and controls; see ``evaluate.evaluate``.
 
+    Of the goal ``appear`` there are no rows, and so no ASR: what appears is no instance of the truth. The victim's
+    metric says what it does (of LiDAR maps, the share of ground called something else).
+
     Args:
         target: The victim; it is not changed.
         samples: Held out from crafting, unless the scope is ``per_instance``.
@@ -58,7 +61,7 @@ def evaluate_points(
     controls = {name: control_placement(name, samples, config, control_seed) for name in CONTROLS}
     conditions: dict[str, Placement | None] = {"clean": None, **controls, **placements}
     rows: list[dict[str, Any]] = []
-    for sample in samples:
+    for sample in samples if config.goal != "appear" else ():
         for index, instance in enumerate(target.instances(sample)):
             rows.append({"sample": sample.name, "scene": sample.scene or sample.name, "instance": index, **instance})
     metrics, examples = {}, {}
@@ -66,9 +69,10 @@ def evaluate_points(
         for name, placement in conditions.items():
             shown = [s if placement is None else attacked_sample(s, placement, config) for s in samples]
             results = target.predict(shown)
-            scores = [float(v) for r, s in zip(results, shown) for v in target.instance_scores(r, s)]
-            for row, score in zip(rows, scores, strict=True):
-                row[f"score_{name}"] = score
+            if rows:
+                scores = [float(v) for r, s in zip(results, shown) for v in target.instance_scores(r, s)]
+                for row, score in zip(rows, scores, strict=True):
+                    row[f"score_{name}"] = score
             metrics[name] = target.task_metric(results, shown)
             examples[name] = target.picture(shown[0], results[0])
     found: dict[str, int | None] = dict.fromkeys(conditions)

@@ -153,6 +153,17 @@ def test_placements_are_evaluated_and_stored(target, samples, tmp_path: Path):
         load_placement(folder)
 
 
+def test_what_appears_among_points_has_no_rate_but_a_metric(target, samples, tmp_path: Path):
+    """A vehicle that is lost is no success of `appear`, so nothing is counted as one."""
+    config = PointAttackConfig(goal="appear", cells=2)
+    placement = {"": config.returns(config.places()[:2])}
+    content = write_report(tmp_path, evaluate_points(target, samples, {"seed 0": placement}, config), {})
+    assert content["instances"] == 0 and not content["valid"]
+    for condition in content["conditions"].values():
+        assert condition["asr"]["value"] is None and condition["asr"]["n"] == 0
+        assert 0 <= condition["metric"]["ground_lost"] <= 1
+
+
 # --- errors before work starts ----------------------------------------------------------------------------------------
 
 
