@@ -59,7 +59,7 @@ def test_right_configs_pass():
         ("target", None, "missing target"),
         ("target", "CallableTarget", "target: expected a dict with the type of the attack target"),
         ("target.type", "CalableTarget", "target.type: expected .*attack target, found 'CalableTarget': did you mean"),
-        ("target.type", "Xyz", "known: CallableTarget, DefendedTarget"),
+        ("target.type", "Xyz", r"known: CallableTarget, (.*, )?DefendedTarget"),
         ("target.iuo", 0.4, "target.iuo: expected an argument of CallableTarget.*did you mean 'iou'"),
         ("target.detect", None, "target: expected the arguments detect of CallableTarget, found none"),
         ("target", {"type": "DefendedTarget", "target": TARGET, "defence": {"type": "Jpg"}}, r"target\.defence\.type"),
