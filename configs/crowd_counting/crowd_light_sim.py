@@ -3,7 +3,7 @@
 _base_ = ["_base_/default.py"]
 
 trained_on = "simulator"
-base_batch_size = 8
+base_batch_size = 5
 data_root = "data/crowd_sim/part_S_final"
 epochs = 70
 
@@ -11,7 +11,7 @@ model = dict(
     type="CrowdLight",
     trunk="shufflenet_v2_x1_0",
     width=48,
-    loss=dict(type="BlockCountLoss", blocks=(4, 16)),
+    loss=dict(type="BlockCountLoss", blocks=(4, 16), exponent=0.5),
 )
 test_pipeline = [
     dict(type="CrowdPad", multiple=16),
@@ -19,7 +19,7 @@ test_pipeline = [
     dict(type="PackCrowd"),
 ]
 train_pipeline = [
-    dict(type="CrowdCrop", size=(192, 192), scale=(0.65, 1.6), log=True, crowded=0.5),
+    dict(type="CrowdCrop", size=(256, 256), scale=(0.75, 1.4), log=True, crowded=0.5),
     dict(
         type="CrowdAppearance", gamma=(0.6, 1.6), gamma_probability=0.5, gray=0.15, blur=0.25, noise=0.25, jpeg=0.3,
         color=0.7,
@@ -30,7 +30,7 @@ train_pipeline = [
 ]  # fmt: skip
 
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=5,
     num_workers=0,
     drop_last=True,
     sampler=dict(type="DefaultSampler", shuffle=True),
@@ -50,7 +50,7 @@ val_dataloader = dict(
 train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=10)
 optim_wrapper = dict(
     type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=3e-3, weight_decay=1e-2),
+    optimizer=dict(type="ConvMuon", lr=3e-3, weight_decay=1e-2),
     clip_grad=dict(max_norm=20.0, norm_type=2),
 )
 param_scheduler = [
@@ -65,7 +65,10 @@ param_scheduler = [
         convert_to_iter_based=True,
     ),
 ]
-custom_hooks = [dict(type="EMAHook", ema_type="MomentumAnnealingEMA", momentum=0.002, gamma=100, update_buffers=True)]
+custom_hooks = [
+    dict(type="FreezeNorm", after=0.6),
+    dict(type="EMAHook", ema_type="MomentumAnnealingEMA", momentum=0.002, gamma=100, update_buffers=True),
+]
 
 # What the test of all configs changes to run in a moment.
 tiny_overrides = {
