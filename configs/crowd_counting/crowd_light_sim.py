@@ -3,7 +3,7 @@
 _base_ = ["_base_/default.py"]
 
 trained_on = "simulator"
-base_batch_size = 5
+base_batch_size = 2
 data_root = "data/crowd_sim/part_S_final"
 epochs = 70
 
@@ -11,18 +11,21 @@ model = dict(
     type="CrowdLight",
     trunk="shufflenet_v2_x1_0",
     width=48,
-    loss=dict(type="BlockCountLoss", blocks=(4, 16), exponent=0.5),
+    calibrate=True,
+    floor=0.002,
+    loss=dict(type="BlockCountLoss", blocks=(4, 16, 128), block_weight=3.0, attention_weight=0.03, exponent=0.5),
 )
 test_pipeline = [
+    dict(type="CrowdEnlarge", factor=1.25),
     dict(type="CrowdPad", multiple=16),
     dict(type="CrowdNormalize"),
     dict(type="PackCrowd"),
 ]
 train_pipeline = [
-    dict(type="CrowdCrop", size=(256, 256), scale=(0.75, 1.4), log=True, crowded=0.5),
+    dict(type="CrowdCrop", size=(512, 512), scale=(0.95, 1.6), log=True, crowded=0.3),
     dict(
-        type="CrowdAppearance", gamma=(0.6, 1.6), gamma_probability=0.5, gray=0.15, blur=0.25, noise=0.25, jpeg=0.3,
-        color=0.7,
+        type="CrowdAppearance", gamma=(0.7, 1.4), gamma_probability=0.15, gray=0.03, blur=0.05, noise=0.05,
+        jpeg=0.1, color=0.2,
     ),
     dict(type="CrowdTargets", stride=4, kernel="adaptive", limits=(2.5, 7.0)),
     dict(type="CrowdNormalize"),
@@ -30,7 +33,7 @@ train_pipeline = [
 ]  # fmt: skip
 
 train_dataloader = dict(
-    batch_size=5,
+    batch_size=2,
     num_workers=0,
     drop_last=True,
     sampler=dict(type="DefaultSampler", shuffle=True),
@@ -50,7 +53,7 @@ val_dataloader = dict(
 train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=10)
 optim_wrapper = dict(
     type="OptimWrapper",
-    optimizer=dict(type="ConvMuon", lr=3e-3, weight_decay=1e-2),
+    optimizer=dict(type="ConvMuon", lr=8e-4, weight_decay=1e-2),
     clip_grad=dict(max_norm=20.0, norm_type=2),
 )
 param_scheduler = [

@@ -10,7 +10,7 @@ from perception.engine.pipeline import Pipeline
 from perception.errors import PerceptionError
 
 from .points import rounded_size, scaled_size
-from .transforms import CrowdNormalize, CrowdPad, CrowdRoundResize
+from .transforms import CrowdEnlarge, CrowdNormalize, CrowdPad, CrowdRoundResize
 
 
 def network_input(images: Tensor, pipeline: Pipeline) -> Tensor:
@@ -35,6 +35,8 @@ def network_input(images: Tensor, pipeline: Pipeline) -> Tensor:
         elif isinstance(step, CrowdRoundResize):
             size = (rounded_size(height, step.multiple), rounded_size(width, step.multiple))
             images = _resize(images, size)
+        elif isinstance(step, CrowdEnlarge):
+            images = _resize(images, (step.side(height), step.side(width)))
         elif type(step).__name__ == "CrowdScaleLimits":
             rows, columns, _ = scaled_size(height, width, step.least, step.most)  # type: ignore[attr-defined]
             images = _resize(images, (rows, columns))

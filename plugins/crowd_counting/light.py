@@ -33,38 +33,42 @@ def conv(inside: int, outside: int, kernel: int, stride: int = 1, dilation: int 
 
 @MODELS.register_module()
 class CrowdLight(CrowdModel):
-    """Dual-path counting network of 0.56 M parameters with an output stride of 4, or of 2 when it enlarges pictures.
+    """Dual-path counting network of 0.57 M parameters with an output stride of 4.
 
     The idea of M-SFANet in small: features of several strides are merged step by step; one path gives attention, the
-    other density, and attention gates the density's features. Context comes from dilated convolutions instead of
-    global pooling, so that a tile of a picture gives what the whole picture gives there.
+    other density, and attention gates the density. Context comes from dilated convolutions instead of global pooling,
+    so that a tile of a picture gives what the whole picture gives there.
 
     Args:
         trunk: Name of a torchvision ShuffleNetV2.
         width: Channels of the decoder at stride 4; it has 3/2 as many at stride 8 and twice as many at stride 16.
-        zoom: 2 lets the network look at pictures enlarged twice: the trunk's fine features lie at stride 8, where a
-            head of 7 pixels is less than a cell. It costs four times as much; weights serve the one they learnt with.
+        calibrate: Multiply densities by a factor learnt from the mean of deep features over about 144 pixels, against
+            errors that a whole surrounding shares.
+        floor: People a cell below which densities fade to nothing: a cell with a tenth of it keeps a hundredth of
+            itself. A picture has 50,000 cells, and those that show nobody would add up.
         pretrained: Local file with torchvision's weights of the trunk, or None to begin from scratch.
         **common: See `CrowdModel`.
 
     Raises:
-        PerceptionError: Unknown trunk, a zoom other than 1 and 2, or a file that does not fit.
+        PerceptionError: Unknown trunk, or a file that does not fit.
     """
+
+    stride = 4
+    tile = 2048
 
     def __init__(
         self,
         trunk: str = "shufflenet_v2_x1_0",
         width: int = 48,
-        zoom: int = 1,
+        calibrate: bool = False,
+        floor: float = 0.0,
         pretrained: str | None = None,
         **common: Any,
     ) -> None:
         super().__init__(**common)
         if trunk not in TRUNKS:
             raise PerceptionError(f"CrowdLight: trunk: expected one of {', '.join(TRUNKS)}, found {trunk!r}")
-        if zoom not in (1, 2):
-            raise PerceptionError(f"CrowdLight: zoom: expected 1 or 2, found {zoom!r}")
-        self.zoom, self.stride, self.halo, self.tile = zoom, 4 // zoom, 256 // zoom, 2048 // zoom
+        self.floor, self.halo = floor, 320 if calibrate else 256
         stem, middle, deep = TRUNKS[trunk]
         source = getattr(torchvision.models, trunk)(weights=None)
         if pretrained is not None:
@@ -76,6 +80,7 @@ class CrowdLight(CrowdModel):
         self.context = nn.ModuleList(conv(2 * width, 2 * width, 3, dilation=d) for d in (2, 4))
         self.merge8 = nn.Sequential(conv(2 * width + middle, half, 1), conv(half, half, 3))
         self.merge4 = nn.Sequential(conv(half + 16 + stem, width, 1), conv(width, width, 3))
+        self.gain = _gain(2 * width) if calibrate else None
         self.amp = conv(width, width // 2, 1)
         self.dmp = conv(width, width, 1)
         self.conv_att = nn.Conv2d(width // 2, 1, 1)
@@ -94,9 +99,7 @@ class CrowdLight(CrowdModel):
             )
 
     def maps(self, batch: Tensor) -> CrowdMaps:
-        """Density and attention (B, 1, H / stride, W / stride) of images whose sides are multiples of 16."""
-        if self.zoom > 1:
-            batch = _up(batch)
+        """Density and attention (B, 1, H / 4, W / 4) of images whose sides are multiples of 16."""
         stem = self.stem(batch.contiguous(memory_format=torch.channels_last))
         coarse = self.pool(stem)
         middle = self.stage2(coarse)
@@ -107,8 +110,21 @@ class CrowdLight(CrowdModel):
         features = self.merge4(torch.cat([_up(features), self.fine(stem), coarse], 1))
         attention = torch.sigmoid(self.conv_att(self.amp(features)))
         density = F.softplus(self.conv_out(self.dmp(features))) * attention
+        if self.gain is not None:
+            density = density * torch.exp(0.1 * _up(_up(self.gain(deep))))
+        if self.floor:
+            square = density**2
+            density = density * (square / (square + self.floor**2))
         return CrowdMaps(density, attention)
 
 
 def _up(features: Tensor) -> Tensor:
     return F.interpolate(features, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+def _gain(channels: int) -> nn.Sequential:
+    """Ten times the logarithm of the factor of densities, from mean features (B, C, h, w); 0 before it has learnt."""
+    last = nn.Conv2d(channels, 1, 1)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+    return nn.Sequential(nn.AvgPool2d(9, 1, 4, count_include_pad=False), conv(channels, channels, 1), last)

@@ -92,6 +92,32 @@ class CrowdRoundResize:
 
 
 @TRANSFORMS.register_module()
+class CrowdEnlarge:
+    """Resize both sides by a factor (bilinear), so that small heads cover more cells; to be followed by `CrowdPad`.
+
+    Args:
+        factor: Between 0.25 and 4.
+
+    Raises:
+        PerceptionError: Another factor.
+    """
+
+    def __init__(self, factor: float) -> None:
+        if not 0.25 <= factor <= 4:
+            raise PerceptionError(f"CrowdEnlarge: factor: expected 0.25 to 4, found {factor!r}")
+        self.factor = factor
+
+    def side(self, side: int) -> int:
+        """What a side becomes, at least 1."""
+        return max(round(side * self.factor), 1)
+
+    def __call__(self, sample: Sample) -> Sample:
+        """Resize `img` and `points`."""
+        height, width = sample["img"].shape[:2]
+        return resized(sample, (self.side(width), self.side(height)), cv2.INTER_LINEAR)
+
+
+@TRANSFORMS.register_module()
 class CrowdNormalize:
     """Make the float input tensor.
 

@@ -24,6 +24,7 @@ from perception.plugins.crowd_counting.points import (
     rounded_size,
     scaled_size,
 )
+from perception.plugins.crowd_counting.transforms import CrowdEnlarge
 
 
 def test_dots_merge_and_points_outside_are_dropped():
@@ -150,3 +151,14 @@ def test_heads_are_found_where_they_are():
     flat[3, 2:4] = 0.5  # a plateau is one maximum
     assert head_points(flat, 4)[0].tolist() == [[pytest.approx(12.0, abs=1.5), pytest.approx(14.0, abs=0.1)]]
     assert head_points(np.zeros((0, 4), np.float32), 4)[0].shape == (0, 2)
+
+
+def test_enlarging_moves_heads_with_the_picture():
+    image = np.repeat(np.array([[[0], [100]]], np.uint8), 3, axis=2)  # 2 wide, 1 high
+    sample = CrowdEnlarge(2)({"img": image, "points": np.array([[0.5, 0.5], [2.0, 1.0]], np.float32)})
+    assert sample["img"][..., 0].tolist() == [[0, 25, 75, 100]] * 2
+    assert sample["points"].tolist() == [[1.0, 1.0], [4.0, 2.0]]
+    assert CrowdEnlarge(1.25)({**sample, "img": np.zeros((1, 6, 3), np.uint8)})["img"].shape == (1, 8, 3)
+    assert CrowdEnlarge(0.25).side(1) == 1
+    with pytest.raises(PerceptionError, match=r"factor: expected .* found 0"):
+        CrowdEnlarge(0)
