@@ -81,7 +81,8 @@ def test_a_poster_moves_the_count(counter, goal):
 def test_the_loss_is_the_count_of_the_stage(counter):
     sample = crowd(20)
     loss = counter.loss(as_images([sample]), [sample], "count_down")
-    assert loss.item() * 20 == pytest.approx(counter.stage.count(sample.image).count, rel=1e-4, abs=1e-3)
+    # The stage rounds the enlarged picture to whole grey levels, the loss does not.
+    assert loss.item() * 20 == pytest.approx(counter.stage.count(sample.image).count, rel=0.03)
     with pytest.raises(PerceptionError, match=r"'hide'.*count_up, count_down"):
         counter.loss(as_images([sample]), [sample], "hide")
 
