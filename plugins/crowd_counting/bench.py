@@ -5,32 +5,35 @@ from __future__ import annotations
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
-from torch.nn import functional
 
 from perception.bench.core import Pair, benchmark
 from perception.registry import MODELS
 
 from . import components  # noqa: F401  (registers the networks)
 from .density import adaptive_density, adaptive_sigmas, dots
+from .stage import CrowdCountingStage
 
 
 @benchmark("models", "crowd_light_576x768", naive="M-SFANet", unit="image")
 def light() -> Pair:
     """The light network against M-SFANet on one picture of 576 x 768; different networks, so no results to compare.
 
-    The light network reads it as its config does: enlarged by 5/4.
+    The light network reads it by its config, which enlarges it.
     """
     torch.manual_seed(0)
-    image = torch.randn(1, 3, 576, 768)
-    ours = MODELS.build({"type": "CrowdLight", "calibrate": True, "floor": 0.002}).eval()
+    image = torch.rand(1, 3, 576, 768) * 255
+    ours = CrowdCountingStage("crowd_counting/crowd_light_sim.py")
     theirs = MODELS.build({"type": "M_SFANet"}).eval()
 
-    def run(model: torch.nn.Module, enlarge: float) -> torch.Tensor:
+    def light_density() -> torch.Tensor:
         with torch.inference_mode():
-            seen = image if enlarge == 1 else functional.interpolate(image, scale_factor=enlarge, mode="bilinear")
-            return model(seen).density
+            return ours.maps_from_image(image).density
 
-    return Pair(lambda: run(ours, 1.25), lambda: run(theirs, 1))
+    def published_density() -> torch.Tensor:
+        with torch.inference_mode():
+            return theirs(image).density
+
+    return Pair(light_density, published_density)
 
 
 @benchmark("train", "crowd_adaptive_density", naive="a filter of the whole image per head", unit="head")
