@@ -5,7 +5,7 @@ _base_ = ["_base_/default.py"]
 trained_on = "simulator"
 base_batch_size = 2
 data_root = "data/crowd_sim/part_S_final"
-epochs = 70
+epochs = 27
 
 model = dict(
     type="CrowdLight",
@@ -13,6 +13,8 @@ model = dict(
     width=48,
     calibrate=True,
     floor=0.002,
+    mirror=True,
+    context=((2, 4, 1, 2, 4), (1, 1, 1), (1,)),
     loss=dict(type="BlockCountLoss", blocks=(4, 16, 128), block_weight=3.0, attention_weight=0.03, exponent=0.5),
 )
 test_pipeline = [
@@ -22,10 +24,10 @@ test_pipeline = [
     dict(type="PackCrowd"),
 ]
 train_pipeline = [
-    dict(type="CrowdCrop", size=(512, 512), scale=(0.95, 1.6), log=True, crowded=0.3),
+    dict(type="CrowdCrop", size=(512, 512), scale=(1.0, 1.55), log=True, crowded=0.4),
     dict(
-        type="CrowdAppearance", gamma=(0.7, 1.4), gamma_probability=0.15, gray=0.03, blur=0.05, noise=0.05,
-        jpeg=0.1, color=0.2,
+        type="CrowdAppearance", gamma=(0.6, 1.5), gamma_probability=0.25, gray=0.05, blur=0.1, noise=0.1,
+        jpeg=0.2, color=0.3,
     ),
     dict(type="CrowdTargets", stride=4, kernel="adaptive", limits=(2.5, 7.0)),
     dict(type="CrowdNormalize"),
@@ -34,13 +36,12 @@ train_pipeline = [
 
 train_dataloader = dict(
     batch_size=2,
-    num_workers=0,
+    num_workers=1,
+    persistent_workers=True,
     drop_last=True,
     sampler=dict(type="DefaultSampler", shuffle=True),
     collate_fn=dict(type="crowd_collate"),
-    dataset=dict(
-        type="ShanghaiTechDataset", data_root=data_root, split="train", held_out=20, pipeline=train_pipeline, cache=True
-    ),
+    dataset=dict(type="ShanghaiTechDataset", data_root=data_root, split="train", held_out=20, pipeline=train_pipeline),
 )
 val_dataloader = dict(
     batch_size=1,
@@ -50,7 +51,7 @@ val_dataloader = dict(
     dataset=dict(type="ShanghaiTechDataset", data_root=data_root, split="val", held_out=20, pipeline=test_pipeline),
 )
 
-train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=10)
+train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=3)
 optim_wrapper = dict(
     type="OptimWrapper",
     optimizer=dict(type="ConvMuon", lr=8e-4, weight_decay=1e-2),

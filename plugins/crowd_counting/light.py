@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def conv(inside: int, outside: int, kernel: int, stride: int = 1, dilation: int 
 
 @MODELS.register_module()
 class CrowdLight(CrowdModel):
-    """Dual-path counting network of 0.57 M parameters with an output stride of 4.
+    """Dual-path counting network of 0.57 M parameters or more with an output stride of 4.
 
     The idea of M-SFANet in small: features of several strides are merged step by step; one path gives attention, the
     other density, and attention gates the density. Context comes from dilated convolutions instead of global pooling,
@@ -46,15 +47,17 @@ class CrowdLight(CrowdModel):
             errors that a whole surrounding shares.
         floor: People a cell below which densities fade to nothing: a cell with a tenth of it keeps a hundredth of
             itself. A picture has 50,000 cells, and those that show nobody would add up.
+        context: Dilations of the residual convolutions at strides 16, 8 and 4.
+        mirror: Outside of training, read pictures mirrored as well and give the mean, at twice the cost.
         pretrained: Local file with torchvision's weights of the trunk, or None to begin from scratch.
         **common: See `CrowdModel`.
 
     Raises:
-        PerceptionError: Unknown trunk, or a file that does not fit.
+        PerceptionError: Unknown trunk, a context of another form, or a file that does not fit.
     """
 
     stride = 4
-    tile = 2048
+    tile = 2560
 
     def __init__(
         self,
@@ -62,13 +65,17 @@ class CrowdLight(CrowdModel):
         width: int = 48,
         calibrate: bool = False,
         floor: float = 0.0,
+        context: Sequence[Sequence[int]] = ((2, 4), (), ()),
+        mirror: bool = False,
         pretrained: str | None = None,
         **common: Any,
     ) -> None:
         super().__init__(**common)
         if trunk not in TRUNKS:
             raise PerceptionError(f"CrowdLight: trunk: expected one of {', '.join(TRUNKS)}, found {trunk!r}")
-        self.floor, self.halo = floor, 320 if calibrate else 256
+        if len(context) != 3:
+            raise PerceptionError(f"CrowdLight: context: expected dilations at strides 16, 8 and 4, found {context!r}")
+        self.floor, self.mirror, self.halo = floor, mirror, _halo(context, calibrate)
         stem, middle, deep = TRUNKS[trunk]
         source = getattr(torchvision.models, trunk)(weights=None)
         if pretrained is not None:
@@ -77,9 +84,11 @@ class CrowdLight(CrowdModel):
         half = 3 * width // 2
         self.fine = conv(stem, 16, 3, 2)
         self.squeeze = conv(deep, 2 * width, 1)
-        self.context = nn.ModuleList(conv(2 * width, 2 * width, 3, dilation=d) for d in (2, 4))
+        self.context = nn.ModuleList(conv(2 * width, 2 * width, 3, dilation=d) for d in context[0])
         self.merge8 = nn.Sequential(conv(2 * width + middle, half, 1), conv(half, half, 3))
         self.merge4 = nn.Sequential(conv(half + 16 + stem, width, 1), conv(width, width, 3))
+        self.context8 = nn.ModuleList(conv(half, half, 3, dilation=d) for d in context[1])
+        self.context4 = nn.ModuleList(conv(width, width, 3, dilation=d) for d in context[2])
         self.gain = _gain(2 * width) if calibrate else None
         self.amp = conv(width, width // 2, 1)
         self.dmp = conv(width, width, 1)
@@ -100,14 +109,21 @@ class CrowdLight(CrowdModel):
 
     def maps(self, batch: Tensor) -> CrowdMaps:
         """Density and attention (B, 1, H / 4, W / 4) of images whose sides are multiples of 16."""
+        density, attention = self._maps(batch)
+        if self.mirror and not self.training:
+            mirrored = (part.flip(-1) for part in self._maps(batch.flip(-1)))
+            density, attention = ((part + other) / 2 for part, other in zip((density, attention), mirrored))
+        return CrowdMaps(density, attention)
+
+    def _maps(self, batch: Tensor) -> tuple[Tensor, Tensor]:
         stem = self.stem(batch.contiguous(memory_format=torch.channels_last))
         coarse = self.pool(stem)
         middle = self.stage2(coarse)
         deep = self.squeeze(self.stage3(middle))
-        for block in self.context:
-            deep = deep + block(deep)
-        features = self.merge8(torch.cat([_up(deep), middle], 1))
+        deep = _residual(deep, self.context)
+        features = _residual(self.merge8(torch.cat([_up(deep), middle], 1)), self.context8)
         features = self.merge4(torch.cat([_up(features), self.fine(stem), coarse], 1))
+        features = _residual(features, self.context4)
         attention = torch.sigmoid(self.conv_att(self.amp(features)))
         density = F.softplus(self.conv_out(self.dmp(features))) * attention
         if self.gain is not None:
@@ -115,7 +131,19 @@ class CrowdLight(CrowdModel):
         if self.floor:
             square = density**2
             density = density * (square / (square + self.floor**2))
-        return CrowdMaps(density, attention)
+        return density, attention
+
+
+def _halo(context: Sequence[Sequence[int]], calibrate: bool) -> int:
+    """Pixels around a tile that its result depends on, a multiple of 32."""
+    reach = 160 + 64 * calibrate + sum(edge * sum(dilations) for edge, dilations in zip((16, 8, 4), context))
+    return -(-reach // 32) * 32
+
+
+def _residual(features: Tensor, blocks: Iterable[nn.Module]) -> Tensor:
+    for block in blocks:
+        features = features + block(features)
+    return features
 
 
 def _up(features: Tensor) -> Tensor:

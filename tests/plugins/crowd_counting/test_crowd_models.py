@@ -46,10 +46,13 @@ def test_spans_cover_a_side_once():
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("calibrate", [False, True])
-def test_tiles_of_the_light_network_equal_the_whole(calibrate: bool):
-    model = build("CrowdLight", calibrate=calibrate)
-    if calibrate:
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"calibrate": True}, {"calibrate": True, "context": ((2, 1), (1, 1), (1,)), "width": 16, "mirror": True}],
+)
+def test_tiles_of_the_light_network_equal_the_whole(settings: dict[str, Any]):
+    model = build("CrowdLight", **settings)
+    if model.gain is not None:
         torch.nn.init.normal_(model.gain[-1].weight)
     high, wide = 640, 1344
     image = torch.randn(1, 3, high, wide, generator=torch.Generator().manual_seed(1))
@@ -58,6 +61,28 @@ def test_tiles_of_the_light_network_equal_the_whole(calibrate: bool):
     density, attention = tiled_maps(model, lambda t, x, b, r: image[:, :, t:b, x:r], (wide, high), tile=768)
     np.testing.assert_allclose(density, whole.density[0, 0].numpy(), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(attention, whole.attention[0, 0].numpy(), rtol=1e-4, atol=1e-6)
+
+
+@torch.inference_mode()
+def test_mirror_averages_both_readings():
+    plain, model = build("CrowdLight"), build("CrowdLight", mirror=True)
+    model.load_state_dict(plain.state_dict())
+    image = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(5))
+    ways = plain.maps(image), plain.maps(image.flip(-1))
+    found = model.maps(image)
+    for ours, first, second in zip(found, *ways):
+        torch.testing.assert_close(ours, (first + second.flip(-1)) / 2)
+    torch.testing.assert_close(model.maps(image.flip(-1)).density, found.density.flip(-1))
+    for net in (plain, model):
+        net.train()
+    torch.testing.assert_close(model.maps(image).density, plain.maps(image).density)
+
+
+def test_context_names_three_strides():
+    model = build("CrowdLight", context=((2,), (1, 1), (3,)))
+    assert [len(blocks) for blocks in (model.context, model.context8, model.context4)] == [1, 2, 1]
+    with pytest.raises(PerceptionError, match="strides 16, 8 and 4"):
+        build("CrowdLight", context=(2, 4))
 
 
 @torch.inference_mode()
