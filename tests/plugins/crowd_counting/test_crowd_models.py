@@ -63,6 +63,14 @@ def test_tiles_of_the_light_network_equal_the_whole(settings: dict[str, Any]):
     np.testing.assert_allclose(attention, whole.attention[0, 0].numpy(), rtol=1e-4, atol=1e-6)
 
 
+def test_halo_covers_what_the_shipped_network_looks_at(stage: CrowdCountingStage):
+    image = torch.randn(1, 3, 64, 2048, generator=torch.Generator().manual_seed(6)).requires_grad_()
+    stage.model.maps(image).density[0, 0, 8, 256].backward()  # pixels 1024 to 1027
+    columns = torch.nonzero(image.grad.abs().sum((0, 1, 2)))[:, 0]
+    reach = max(1024 - columns.min().item(), columns.max().item() - 1027)
+    assert 320 < reach <= stage.model.halo
+
+
 @torch.inference_mode()
 def test_mirror_averages_both_readings():
     plain, model = build("CrowdLight"), build("CrowdLight", mirror=True)
