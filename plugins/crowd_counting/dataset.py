@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.io
 from torch.utils.data import Dataset
 
+from perception.datasets.files import path_below
 from perception.engine.pipeline import Pipeline
 from perception.errors import InputError, PerceptionError
 from perception.registry import DATASETS
@@ -29,18 +30,6 @@ class Record(NamedTuple):
     name: str
     path: Path
     label: Any
-
-
-def inside(root: Path, name: str, source: Path, record: str) -> Path:
-    """Path of `name` below `root`.
-
-    Raises:
-        InputError: The name leaves the root.
-    """
-    relative = PurePosixPath(str(name))
-    if relative.is_absolute() or ".." in relative.parts or not relative.parts:
-        raise InputError(source, record, "a path below the data root", repr(name))
-    return root / relative
 
 
 def as_points(value: Any, source: Path, record: str = "") -> np.ndarray:
@@ -319,7 +308,7 @@ class TrancosDataset(CrowdDataset):
             names = path.read_text().split()
         except OSError as error:
             raise InputError(path, "", "a list of pictures", str(error)) from error
-        pictures = [inside(self.root / "images", name, path, f"line {n}") for n, name in enumerate(names, start=1)]
+        pictures = [path_below(self.root / "images", name, path, f"line {n}") for n, name in enumerate(names, start=1)]
         return [Record(f"images/{p.name}", p, p.with_suffix(".txt")) for p in pictures]
 
     def read_points(self, record: Record) -> np.ndarray:

@@ -48,6 +48,8 @@ class CrowdLight(CrowdModel):
         floor: People a cell below which densities fade to nothing: a cell with a tenth of it keeps a hundredth of
             itself. A picture has 50,000 cells, and those that show nobody would add up.
         context: Dilations of the residual convolutions at strides 16, 8 and 4.
+        surround: Edge of a window in cells of stride 16; densities are multiplied by one more factor, learnt from the
+            mean of deep features over its people. 0 for none.
         mirror: Outside of training, read pictures mirrored as well and give the mean, at twice the cost.
         pretrained: Local file with torchvision's weights of the trunk, or None to begin from scratch.
         **common: See `CrowdModel`.
@@ -57,7 +59,7 @@ class CrowdLight(CrowdModel):
     """
 
     stride = 4
-    tile = 2560
+    tile = 2816
 
     def __init__(
         self,
@@ -66,6 +68,7 @@ class CrowdLight(CrowdModel):
         calibrate: bool = False,
         floor: float = 0.0,
         context: Sequence[Sequence[int]] = ((2, 4), (), ()),
+        surround: int = 0,
         mirror: bool = False,
         pretrained: str | None = None,
         **common: Any,
@@ -75,7 +78,7 @@ class CrowdLight(CrowdModel):
             raise PerceptionError(f"CrowdLight: trunk: expected one of {', '.join(TRUNKS)}, found {trunk!r}")
         if len(context) != 3:
             raise PerceptionError(f"CrowdLight: context: expected dilations at strides 16, 8 and 4, found {context!r}")
-        self.floor, self.mirror, self.halo = floor, mirror, _halo(context, calibrate)
+        self.floor, self.mirror, self.halo = floor, mirror, _halo(context, calibrate, surround)
         stem, middle, deep = TRUNKS[trunk]
         source = getattr(torchvision.models, trunk)(weights=None)
         if pretrained is not None:
@@ -90,6 +93,7 @@ class CrowdLight(CrowdModel):
         self.context8 = nn.ModuleList(conv(half, half, 3, dilation=d) for d in context[1])
         self.context4 = nn.ModuleList(conv(width, width, 3, dilation=d) for d in context[2])
         self.gain = _gain(2 * width) if calibrate else None
+        self.surround = Surround(2 * width, surround) if surround else None
         self.amp = conv(width, width // 2, 1)
         self.dmp = conv(width, width, 1)
         self.conv_att = nn.Conv2d(width // 2, 1, 1)
@@ -126,17 +130,52 @@ class CrowdLight(CrowdModel):
         features = _residual(features, self.context4)
         attention = torch.sigmoid(self.conv_att(self.amp(features)))
         density = F.softplus(self.conv_out(self.dmp(features))) * attention
-        if self.gain is not None:
-            density = density * torch.exp(0.1 * _up(_up(self.gain(deep))))
+        gains = [] if self.gain is None else [self.gain(deep)]
+        if self.surround is not None:
+            gains.append(self.surround(deep, F.avg_pool2d(density.detach(), 4)))
+        if gains:
+            density = density * torch.exp(0.1 * _up(_up(torch.stack(gains).sum(0))))
         if self.floor:
             square = density**2
             density = density * (square / (square + self.floor**2))
         return density, attention
 
 
-def _halo(context: Sequence[Sequence[int]], calibrate: bool) -> int:
+class Surround(nn.Module):
+    """Ten times the logarithm of a factor of densities, from features of the people around; 0 before it has learnt.
+
+    Args:
+        channels: Of the features.
+        window: Edge of the window, odd.
+
+    Raises:
+        PerceptionError: An even or negative window.
+    """
+
+    lone = 1e-3
+    """People a cell of stride 4 that count everywhere: where there is nobody, the mean is that of the surface."""
+
+    def __init__(self, channels: int, window: int) -> None:
+        super().__init__()
+        if window < 1 or window % 2 == 0:
+            raise PerceptionError(f"CrowdLight: surround: expected an odd number of cells, found {window}")
+        edge = window // 2
+        self.mean = nn.Sequential(
+            nn.AvgPool2d((window, 1), 1, (edge, 0), count_include_pad=False),
+            nn.AvgPool2d((1, window), 1, (0, edge), count_include_pad=False),
+        )
+        self.head = nn.Sequential(conv(channels, channels, 1), _zero(channels))
+
+    def forward(self, features: Tensor, density: Tensor) -> Tensor:
+        """Map (B, 1, h, w) from features (B, C, h, w) and people a cell (B, 1, h, w)."""
+        weight = density + self.lone
+        return self.head(self.mean(features * weight) / self.mean(weight))
+
+
+def _halo(context: Sequence[Sequence[int]], calibrate: bool, surround: int) -> int:
     """Pixels around a tile that its result depends on, a multiple of 32."""
-    reach = 160 + 64 * calibrate + sum(edge * sum(dilations) for edge, dilations in zip((16, 8, 4), context))
+    window = 16 * (surround // 2) + 48 if surround else 64 * calibrate
+    reach = 160 + window + sum(edge * sum(dilations) for edge, dilations in zip((16, 8, 4), context))
     return -(-reach // 32) * 32
 
 
@@ -152,7 +191,12 @@ def _up(features: Tensor) -> Tensor:
 
 def _gain(channels: int) -> nn.Sequential:
     """Ten times the logarithm of the factor of densities, from mean features (B, C, h, w); 0 before it has learnt."""
+    mean = nn.AvgPool2d(9, 1, 4, count_include_pad=False)
+    return nn.Sequential(mean, conv(channels, channels, 1), _zero(channels))
+
+
+def _zero(channels: int) -> nn.Conv2d:
     last = nn.Conv2d(channels, 1, 1)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)  # type: ignore[arg-type]
-    return nn.Sequential(nn.AvgPool2d(9, 1, 4, count_include_pad=False), conv(channels, channels, 1), last)
+    return last

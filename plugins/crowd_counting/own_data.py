@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from perception.datasets.files import path_below
 from perception.errors import InputError
 from perception.registry import DATASETS
 
-from .dataset import CrowdDataset, Record, as_points, inside
+from .dataset import CrowdDataset, Record, as_points
 
 
 @DATASETS.register_module()
@@ -35,7 +36,7 @@ class OwnPointsDataset(CrowdDataset):
             path = self.root / f"{split}{suffix}"
             if path.is_file():
                 return [
-                    Record(str(name), inside(self.root, name, path, where), points)
+                    Record(str(name), path_below(self.root, name, path, where), points)
                     for where, name, points in reader(path)
                 ]
         raise InputError(self.root, split, f"{split}.json or {split}.csv", "neither")

@@ -48,12 +48,19 @@ def test_spans_cover_a_side_once():
 @torch.inference_mode()
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"calibrate": True}, {"calibrate": True, "context": ((2, 1), (1, 1), (1,)), "width": 16, "mirror": True}],
+    [
+        {},
+        {"calibrate": True},
+        {"calibrate": True, "context": ((2, 1), (1, 1), (1,)), "width": 16, "mirror": True},
+        {"surround": 3, "width": 16},
+    ],
 )
 def test_tiles_of_the_light_network_equal_the_whole(settings: dict[str, Any]):
     model = build("CrowdLight", **settings)
     if model.gain is not None:
         torch.nn.init.normal_(model.gain[-1].weight)
+    if model.surround is not None:
+        torch.nn.init.normal_(model.surround.head[-1].weight)
     high, wide = 640, 1344
     image = torch.randn(1, 3, high, wide, generator=torch.Generator().manual_seed(1))
     whole = model.maps(image)
@@ -102,6 +109,35 @@ def test_gain_multiplies_densities_and_begins_at_one():
     torch.testing.assert_close(model.maps(image).density, before)
     model.gain[-1].bias.fill_(10 * np.log(1.5))
     torch.testing.assert_close(model.maps(image).density, 1.5 * before)
+
+
+@torch.inference_mode()
+def test_surround_is_the_mean_of_features_where_people_are():
+    surround = build("CrowdLight", surround=3, width=16).surround
+    surround.head = torch.nn.Identity()
+    features, people = torch.zeros(1, 32, 3, 5), torch.zeros(1, 1, 3, 5)
+    features[..., 1], features[..., 2] = 1.0, 4.0
+    people[..., 1], people[0, 0, 1, 2] = 0.1, 0.7
+    found = surround(features, people)[0, 0]
+    lone = surround.lone
+    middle = (3 * (0.1 + lone) * 1 + (0.7 + 3 * lone) * 4) / (3 * (0.1 + lone) + (0.7 + 3 * lone) + 3 * lone)
+    assert found[1, 1] == pytest.approx(middle, rel=1e-5)
+    assert found[1, 4] == 0
+    assert found[0, 0] == pytest.approx((0.1 + lone) / (0.1 + 2 * lone), rel=1e-5)  # nothing beyond the border counts
+
+
+@torch.inference_mode()
+def test_surround_multiplies_densities_and_begins_at_one():
+    plain, model = build("CrowdLight", calibrate=True), build("CrowdLight", calibrate=True, surround=5)
+    model.load_state_dict(plain.state_dict(), strict=False)
+    image = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(3))
+    before = plain.maps(image).density
+    torch.testing.assert_close(model.maps(image).density, before)
+    model.gain[-1].bias.fill_(10 * np.log(2.0))
+    model.surround.head[-1].bias.fill_(10 * np.log(1.5))
+    torch.testing.assert_close(model.maps(image).density, 3 * before)
+    with pytest.raises(PerceptionError, match="odd number"):
+        build("CrowdLight", surround=4)
 
 
 @torch.inference_mode()
