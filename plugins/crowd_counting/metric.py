@@ -17,11 +17,12 @@ from .density import neighbour_distances
 
 @METRICS.register_module()
 class CrowdMetric(BaseMetric):
-    """MAE, RMSE, NAE, bias and GAME of counts; precision and recall of head positions; MAE per band of density.
+    """MAE, RMSE, NAE, bias and GAME of counts; precision and recall of head positions; MAE and one GAME per band.
 
     Args:
         levels: Levels of GAME.
         bands: Upper ends of bands of the true count; images with a larger count form the last band.
+        band_level: Level of GAME that bands are given; not given when `levels` leaves it out.
         radius: Largest distance of a head to its truth, as a share of the distance to the nearest other head.
         radius_limits: Range of that distance, pixels.
     """
@@ -32,11 +33,12 @@ class CrowdMetric(BaseMetric):
         self,
         levels: Sequence[int] = (0, 1, 2, 3),
         bands: Sequence[int] = (0, 50, 150, 400),
+        band_level: int = 2,
         radius: float = 0.5,
         radius_limits: tuple[float, float] = (4.0, 16.0),
     ) -> None:
         super().__init__()
-        self.levels, self.bands = tuple(levels), tuple(bands)
+        self.levels, self.bands, self.band_level = tuple(levels), tuple(bands), band_level
         self.radius, self.radius_limits = radius, radius_limits
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
@@ -62,22 +64,29 @@ class CrowdMetric(BaseMetric):
             "bias": scores.bias,
             "mean": scores.mean_count,
         }
-        games = np.array([row[2] for row in results]).mean(0)
-        out |= {f"GAME{level}": float(value) for level, value in zip(self.levels, games)}
+        games = {level: np.array([row[2][i] for row in results]) for i, level in enumerate(self.levels)}
+        out |= {f"GAME{level}": float(values.mean()) for level, values in games.items()}
         hits, wrong, missed = np.array([row[3] for row in results]).sum(0).tolist()
         out["precision"] = hits / max(hits + wrong, 1)
         out["recall"] = hits / max(hits + missed, 1)
         out["F1"] = 2 * hits / max(2 * hits + wrong + missed, 1)
-        edges = [-1, *self.bands, np.inf]
-        for low, high in pairwise(edges):
+        return out | self._by_band(predicted, truth, games.get(self.band_level))
+
+    def _by_band(self, predicted: np.ndarray, truth: np.ndarray, games: np.ndarray | None) -> dict[str, float]:
+        """Errors and the mean true count of the images of each band that has any; of images of nobody, the error."""
+        out = {}
+        for low, high in pairwise([-1, *self.bands, np.inf]):
             pick = (truth > low) & (truth <= high)
-            if pick.any():
-                name = f"{int(low) + 1}-{'' if np.isinf(high) else int(high)}"
-                out[f"MAE[{name}]"] = float(np.abs(predicted - truth)[pick].mean())
-                out[f"mean[{name}]"] = float(truth[pick].mean())
-        if "MAE[0-0]" in out:
-            out["empty"] = out.pop("MAE[0-0]")
-            out.pop("mean[0-0]")
+            if not pick.any():
+                continue
+            error = float(np.abs(predicted - truth)[pick].mean())
+            if high == 0:
+                out["empty"] = error
+                continue
+            name = f"{int(low) + 1}-{'' if np.isinf(high) else int(high)}"
+            out |= {f"MAE[{name}]": error, f"mean[{name}]": float(truth[pick].mean())}
+            if games is not None:
+                out[f"GAME{self.band_level}[{name}]"] = float(games[pick].mean())
         return out
 
 
