@@ -33,6 +33,8 @@ def pictures() -> list[dict[str, Any]]:
     nobody = picture([], {(0, 0): 0.5})
     one = picture([(1.0, 1.0)], {(7, 7): 1.0})  # the right count in the wrong place
     three = picture([(1.0, 1.0), (5.0, 1.0), (5.0, 5.0)], {(1, 1): 1.0, (1, 5): 1.0})
+    three["heads"] = three["heads"][:2]  # one of four people is missed
+    nobody["heads"] = np.array([[4.0, 4.0]], np.float32)  # and one of four heads is nobody's
     return [nobody, one, three]
 
 
@@ -43,7 +45,7 @@ def test_bands_have_their_own_errors(pictures: list[dict[str, Any]]) -> None:
     assert out["empty"] == pytest.approx(0.5)
     assert [out[f"{name}[1-1]"] for name in ("MAE", "GAME2", "mean")] == pytest.approx([0, 2, 1])
     assert [out[f"{name}[2-]"] for name in ("MAE", "GAME2", "mean")] == pytest.approx([1, 1, 3])
-    assert (out["precision"], out["recall"]) == (1.0, 1.0)
+    assert [out[name] for name in ("precision", "recall", "F1")] == pytest.approx([0.75, 0.75, 0.75])
 
 
 def test_bands_without_pictures_and_levels_left_out_are_absent(pictures: list[dict[str, Any]]) -> None:
