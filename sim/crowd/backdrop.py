@@ -39,7 +39,8 @@ def random_backdrop(rng: np.random.Generator, site: Site) -> tuple[Mesh, np.ndar
 def _spots(rng: np.random.Generator, site: Site, count: int, beyond: float = 1.1) -> np.ndarray:
     """(count, 2) places in view, near the camera as likely as far from it."""
     half = site.camera.width / 2 / site.camera.intrinsics[0, 0]
-    low, high = max(site.near * 1.6, 5.0), max(site.far * beyond, 9.0)
+    low = max(site.near * 1.6, 5.0)
+    high = max(site.far * beyond, 9.0, low)
     x = np.exp(rng.uniform(np.log(low), np.log(high), count))
     return np.stack([x, x * half * rng.uniform(-1.05, 1.05, count)], -1)
 

@@ -15,6 +15,7 @@ import scipy.io
 from perception.errors import PerceptionError
 from perception.geometry.camera import Camera
 from perception.sim.crowd import render_crowd_sample
+from perception.sim.crowd.backdrop import random_backdrop
 from perception.sim.crowd.body import casters, pool
 from perception.sim.crowd.layout import Site
 from perception.sim.crowd.people import PLAIN, dress, members
@@ -103,6 +104,13 @@ def test_samples_are_deterministic_and_empty_ones_have_nobody():
     assert len(render_crowd_sample(900_002, (160, 120), 0).points) == 0
     with pytest.raises(PerceptionError, match="seed"):
         render_crowd_sample(-1)
+
+
+def test_things_fit_between_people_who_are_all_far_away():
+    crowd = replace(site(), near=20.0, far=24.0)  # nearest things from 1.6 times near on: 32 m, furthest at 26 m
+    for seed in range(40):
+        backdrop, blocked = random_backdrop(np.random.default_rng(seed), crowd)
+        assert np.isfinite(backdrop.vertices).all() and np.isfinite(blocked).all()
 
 
 def test_files_do_not_depend_on_interruptions(tmp_path: Path):
