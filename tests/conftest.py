@@ -14,9 +14,12 @@ from typing import Any
 
 import pytest
 
+from perception.cpu_kernels import use_avx2_kernels
+
 # Read by the OpenMP runtimes when torch, numpy and scipy load them, so it has to stand before the first such import.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+use_avx2_kernels()  # the same rounding on every machine
 
 SEED = 20260101
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from perception import parity, plugin
+from perception.cpu_kernels import use_avx2_kernels
 
 HELP = "compare with golden outputs of the original implementations"
 
@@ -24,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print a row a tensor and a line a case; see ``perception.parity.exit_code`` for what it returns."""
+    use_avx2_kernels()
     for failure in plugin.discover().failures:
         print(f"plugin {failure.name} failed to import: {failure.reason}", file=sys.stderr)
     results: list[parity.CaseResult] = []
