@@ -15,7 +15,7 @@ model = dict(
     floor=0.002,
     surround=31,
     mirror=True,
-    context=((2, 4, 1, 2, 4, 1, 2, 1), (1, 1, 1, 1, 1), (1,)),
+    context=((2, 4, 1, 2, 4, 1, 2, 1), (1, 1, 1, 1, 1, 1, 1, 1), (1, 1, 1)),
     loss=dict(type="BlockCountLoss", blocks=(4, 16, 128), block_weight=3.0, attention_weight=0.03, exponent=0.0),
 )
 test_pipeline = [
