@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 class BaseConv(nn.Module):
@@ -35,6 +36,11 @@ class BaseConv(nn.Module):
         if self.use_norm:
             x = self.bn(x)
         return F.relu(x, inplace=True) if self.relu else x
+
+    def fold_norm(self) -> None:
+        """Let the convolution do what the batch norm does in evaluation mode."""
+        if self.use_norm:
+            self.conv, self.use_norm = fuse_conv_bn_eval(self.conv, self.bn), False
 
 
 class Window(NamedTuple):

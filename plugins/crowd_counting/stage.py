@@ -12,6 +12,7 @@ from torch import Tensor
 
 from perception.engine.checkpoint import describe_model, find_weights, load_weights
 from perception.engine.config import load_config
+from perception.engine.inference import ready_to_run
 from perception.engine.pipeline import Pipeline
 from perception.errors import PerceptionError
 from perception.registry import MODELS, STAGES
@@ -68,7 +69,8 @@ class CrowdCountingStage(Stage):
         self.weights = None if weights is None else find_weights(weights)
         if self.weights is not None:
             load_weights(self.model, self.weights, trust=trust)
-        self.model.to(self.device).eval()
+        self.described = describe_model(f"{type(self.model).__name__} {self.config_name}", self.model, self.weights)
+        ready_to_run(self.model, self.device)
         # Normalising is left to the tiles: a float copy of a large picture would be the largest thing in memory.
         self._geometry = [s for s in self.pipeline.steps if not isinstance(s, (CrowdNormalize, PackCrowd))]
         self._normalize = next(step for step in self.pipeline.steps if isinstance(step, CrowdNormalize))
@@ -128,4 +130,4 @@ class CrowdCountingStage(Stage):
 
     def describe(self) -> dict[str, Any]:
         """Model, size and origin of the weights."""
-        return describe_model(f"{type(self.model).__name__} {self.config_name}", self.model, self.weights)
+        return dict(self.described)

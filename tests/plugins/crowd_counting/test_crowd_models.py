@@ -11,6 +11,7 @@ import torch
 
 from perception.cli import main
 from perception.engine.checkpoint import load_weights
+from perception.engine.inference import ready_to_run
 from perception.errors import InputError, PerceptionError
 from perception.plugins.crowd_counting import components  # noqa: F401
 from perception.plugins.crowd_counting.blocks import ASPP
@@ -225,6 +226,20 @@ def test_gradients_reach_the_pixels_and_agree_with_the_stage(stage: CrowdCountin
     h, w = ours.density.shape
     # The stage rounds the enlarged picture to whole grey levels.
     np.testing.assert_allclose(maps.density[0, 0, :h, :w].detach(), ours.density, rtol=1e-3)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("kind", ["M_SFANet", "M_SegNet", "M_SFANet_UCF_QNRF", "CrowdLight"])
+def test_networks_ready_to_run_give_what_they_gave_before(kind: str):
+    model, generator = build(kind), torch.Generator().manual_seed(7)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.05, generator=generator)
+            module.running_var.uniform_(0.5, 1.5, generator=generator)
+    image = torch.randn(1, 3, 64, 96, generator=generator)
+    before = model.maps(image)
+    for ours, theirs in zip(ready_to_run(model).maps(image), before):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
 def test_unused_batch_norm_of_published_checkpoints_is_accepted():
