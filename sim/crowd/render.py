@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -77,6 +78,20 @@ class Samples:
     weights: np.ndarray
 
 
+class SeenHeads(NamedTuple):
+    """What can be seen of N people's heads: the part of a head, with hair and hat, within `head_radii` of its middle.
+
+    Long hair and wide brims reach further: they would make a hidden head seem visible.
+
+    Attributes:
+        share: (N,) float64 visible pixels over those of the whole circle.
+        middle: (N, 2) float64 mean (x, y) of the visible pixels, pixel centres at integers; NaN where there are none.
+    """
+
+    share: np.ndarray
+    middle: np.ndarray
+
+
 class CrowdRenderer:
     """The geometry of one scene, ready to be seen.
 
@@ -112,12 +127,8 @@ class CrowdRenderer:
         self.key, self.head = _labels(scene.backdrop, self.meshes)
         self.shade, self.origin, self.crowding = _sky_shares(scene.people)
 
-    def render(self) -> tuple[np.ndarray, np.ndarray]:
-        """Radiance and head pixels.
-
-        Returns:
-            (H, W, 3) float32 linear radiance, and (N,) float64 pixels of each person's head that can be seen.
-        """
+    def render(self) -> tuple[np.ndarray, SeenHeads]:
+        """Linear radiance (H, W, 3) float32, and what can be seen of heads."""
         camera = self.scene.site.camera
         shape = camera.height, camera.width
         centers = self._centers()
@@ -130,9 +141,24 @@ class CrowdRenderer:
         for part in np.split(self._radiance(beside, 0, known)[0], len(EDGE_OFFSETS)):
             total += part
         image[edges] = total / (1 + len(EDGE_OFFSETS))
-        head = self.head[centers.triangle]
-        pixels = np.bincount(head[head >= 0], minlength=len(self.scene.people)).astype(float)
-        return image.reshape(*shape, 3), pixels
+        return image.reshape(*shape, 3), self._seen(centers)
+
+    def seen_heads(self) -> SeenHeads:
+        """As of `render`, without a picture."""
+        return self._seen(self._centers())
+
+    def _seen(self, centers: Samples) -> SeenHeads:
+        people, site = self.scene.people, self.scene.site
+        at = np.flatnonzero(self.head[centers.triangle] >= 0)
+        who = self.head[centers.triangle[at]]
+        pixel = np.stack([at % site.camera.width, at // site.camera.width], -1)
+        whole = expected_head_pixels(site, people)
+        offset = pixel - site.project(people.head_centers())[who]
+        near = (offset**2).sum(1) * np.pi <= whole[who]
+        who, pixel = who[near], pixel[near]
+        count, across, down = (np.bincount(who, weights, len(people)) for weights in (None, pixel[:, 0], pixel[:, 1]))
+        some = np.where(count > 0, count, np.nan)
+        return SeenHeads(count / whole, np.stack([across / some, down / some], -1))
 
     def _centers(self) -> Samples:
         """The samples at the middles of all pixels, row by row."""
@@ -260,11 +286,11 @@ def _sky_shares(people: People) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def expected_head_pixels(site: Site, people: People) -> np.ndarray:
-    """(N,) pixels that each head would cover if nothing hid it."""
+    """(N,) pixels of circles as large as the heads."""
     pose = site.camera.ego_from_camera
     depth = np.linalg.norm(people.head_centers() - pose[:3, 3], axis=1)
     radius = people.head_radii() * site.camera.intrinsics[0, 0] / np.maximum(depth, 0.3)
     return np.pi * radius**2
 
 
-__all__ = ["HEAD_RADIUS", "CrowdRenderer", "CrowdScene", "expected_head_pixels"]
+__all__ = ["HEAD_RADIUS", "CrowdRenderer", "CrowdScene", "SeenHeads", "expected_head_pixels"]

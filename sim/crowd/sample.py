@@ -13,14 +13,14 @@ from perception.geometry.camera import Camera
 from perception.sim.crowd.backdrop import random_backdrop
 from perception.sim.crowd.layout import random_places, random_site
 from perception.sim.crowd.people import dress
-from perception.sim.crowd.render import CrowdRenderer, CrowdScene, expected_head_pixels
+from perception.sim.crowd.render import CrowdRenderer, CrowdScene, SeenHeads
 from perception.sim.crowd.shade import Pavement
 from perception.sim.sensors.camera import Effects, develop
 from perception.sim.world.look import random_light
 
 MAX_PEOPLE = 1500
 VISIBLE_SHARE = 0.3
-"""A head is labelled from this visible share of its outline on."""
+"""A head is labelled from this visible share of a circle of its size on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class CrowdSample:
 
     Attributes:
         image: (H, W, 3) uint8 RGB.
-        points: (N, 2) float32 middles (x, y) of the labelled heads in pixels, pixel centres at integers.
+        points: (N, 2) float32 (x, y) of the labelled heads in pixels, pixel centres at integers.
         camera: The camera.
         meta: What the scene is.
     """
@@ -53,7 +53,8 @@ def render_crowd_sample(seed: int, size: tuple[int, int] = (1024, 768), people: 
     """A random picture of a crowd.
 
     Heads whose middle lies in the picture and of which at least `VISIBLE_SHARE` can be seen are labelled, as
-    annotators do; people behind others, under umbrellas or cut off by the border are not.
+    annotators do, at the middle of what can be seen; people behind others, under umbrellas or cut off by the border
+    are not.
 
     Args:
         seed: Same seed, size and people: same bytes. Seeds from 900,000 on are held out from training.
@@ -70,13 +71,17 @@ def render_crowd_sample(seed: int, size: tuple[int, int] = (1024, 768), people: 
     cv2.setNumThreads(1)
     world, pixels = (np.random.default_rng(child) for child in np.random.SeedSequence([seed, 8]).spawn(2))
     scene, meta = random_scene(world, size, people)
-    radiance, visible = CrowdRenderer(scene).render()
+    radiance, seen = CrowdRenderer(scene).render()
     image = develop(radiance, random_lens(world, meta["night"]), size, 0, pixels, pixels)
-    points = scene.site.project(scene.people.head_centers())
+    return CrowdSample(image, labelled(scene, seen), scene.site.camera, {"seed": seed, **meta})
+
+
+def labelled(scene: CrowdScene, seen: SeenHeads) -> np.ndarray:
+    """(M, 2) float32 points of the heads that annotators would mark, see `render_crowd_sample`."""
+    center = scene.site.project(scene.people.head_centers())
     with np.errstate(invalid="ignore"):
-        inside = (points >= -0.5).all(1) & (points < np.array(size) - 0.5).all(1)
-    seen = visible >= np.maximum(VISIBLE_SHARE * expected_head_pixels(scene.site, scene.people), 1.0)
-    return CrowdSample(image, points[inside & seen].astype(np.float32), scene.site.camera, {"seed": seed, **meta})
+        inside = (center >= -0.5).all(1) & (center < np.array(scene.site.camera.size) - 0.5).all(1)
+    return seen.middle[inside & (seen.share >= VISIBLE_SHARE)].astype(np.float32)
 
 
 def random_scene(

@@ -19,7 +19,8 @@ from perception.sim.crowd.backdrop import random_backdrop
 from perception.sim.crowd.body import casters, pool
 from perception.sim.crowd.layout import Site
 from perception.sim.crowd.people import PLAIN, dress, members
-from perception.sim.crowd.render import CrowdRenderer, CrowdScene, expected_head_pixels
+from perception.sim.crowd.render import CrowdRenderer, CrowdScene
+from perception.sim.crowd.sample import labelled
 from perception.sim.crowd.shade import Pavement
 from perception.sim.world.mesh import box, merge
 from perception.sim.world.scene import Light
@@ -50,20 +51,47 @@ def scene(places: list, wall: bool = False) -> CrowdScene:
 
 def test_a_person_alone_shows_the_whole_head_where_it_is():
     view = scene([[4.0, 0.0, 0.0]])
-    image, pixels = CrowdRenderer(view).render()
-    expected = expected_head_pixels(view.site, view.people)[0]
-    assert 0.6 * expected < pixels[0] < 1.6 * expected
+    image, seen = CrowdRenderer(view).render()
+    assert 0.6 < seen.share[0] < 1.1
     x, y = view.site.project(view.people.head_centers())[0]
     assert abs(x - 127.5) < 2 and abs(y - 95.5) < 4  # eye level, straight ahead
+    np.testing.assert_allclose(seen.middle[0], [x, y], atol=1)
+    np.testing.assert_array_equal(labelled(view, seen), seen.middle.astype(np.float32))
     assert np.isfinite(image).all() and image.shape == (192, 256, 3)
     assert np.abs(image[round(y), round(x)] - image[round(y), 20]).max() > 0.02
 
 
 def test_a_head_behind_another_or_a_wall_is_not_seen():
-    _, pixels = CrowdRenderer(scene([[4.0, 0.0, 0.0], [6.0, 0.0, 0.0]])).render()
-    assert pixels[0] > 100 and pixels[1] < 0.2 * pixels[0]
-    _, pixels = CrowdRenderer(scene([[4.0, 0.3, 0.0], [4.0, -1.0, 0.0]], wall=True)).render()
-    assert pixels[0] == 0 and pixels[1] > 100
+    seen = CrowdRenderer(scene([[4.0, 0.0, 0.0], [6.0, 0.0, 0.0]])).seen_heads()
+    assert seen.share[0] > 0.6 and seen.share[1] < 0.1
+    view = scene([[4.0, 0.3, 0.0], [4.0, -1.0, 0.0]], wall=True)
+    seen = CrowdRenderer(view).seen_heads()
+    assert seen.share[0] == 0 and np.isnan(seen.middle[0]).all() and seen.share[1] > 0.6
+    assert len(labelled(view, seen)) == 1
+
+
+def test_a_head_that_is_half_hidden_is_labelled_where_it_shows():
+    alone, view = scene([[4.0, -0.4, 0.0]]), scene([[4.0, -0.4, 0.0]], wall=True)  # the wall ends in front of it
+    whole, seen = (CrowdRenderer(each).seen_heads() for each in (alone, view))
+    assert 0.3 < seen.share[0] / whole.share[0] < 0.7
+    edge = view.site.project(np.array([[2.1, -0.2, 1.6]]))[0, 0]
+    assert seen.middle[0, 0] - 1 > edge > whole.middle[0, 0] - 1
+    np.testing.assert_array_equal(labelled(view, seen), seen.middle.astype(np.float32))
+
+
+def test_hair_on_the_back_does_not_make_a_hidden_head_visible():
+    people = scene([[4.0, 0.0, 0.0]])
+    for member in members(False):
+        people.people.member[:] = member
+        board = merge([box((2.0, -0.5, 1.53), (2.05, 0.5, 2.2), (0.5, 0.5, 0.5))])  # hides what is above 1.47 m
+        renderer = CrowdRenderer(replace(people, backdrop=board))
+        if np.isin(renderer.head[renderer._centers().triangle], 0).sum() > 50:
+            break
+    else:
+        raise AssertionError("nobody has long hair")
+    seen = renderer.seen_heads()
+    assert seen.share[0] < 0.1
+    assert len(labelled(renderer.scene, seen)) == 0
 
 
 def test_both_resolutions_show_the_same_people():
