@@ -15,8 +15,8 @@ model = dict(
     floor=0.002,
     surround=31,
     mirror=True,
-    context=((2, 4, 1, 2, 4, 1, 2, 1), (1, 1, 1, 1, 1, 1, 1, 1), (1, 1, 1)),
-    loss=dict(type="BlockCountLoss", blocks=(4, 16, 128), block_weight=3.0, attention_weight=0.03, exponent=0.0),
+    context=((2, 4, 1, 2, 4, 1, 2, 1), (1, 1, 1, 1, 1, 1, 1, 1), (1, 1, 1, 1, 1, 1)),
+    loss=dict(type="BlockCountLoss", blocks=(4, 16, 64, 128), block_weight=3.0, attention_weight=0.03, exponent=0.0),
 )
 test_pipeline = [
     dict(type="CrowdEnlarge", factor=1.25),
@@ -25,12 +25,12 @@ test_pipeline = [
     dict(type="PackCrowd"),
 ]
 train_pipeline = [
-    dict(type="CrowdCrop", size=(512, 512), scale=(1.0, 1.55), log=True, crowded=0.4),
+    dict(type="CrowdCrop", size=(512, 512), scale=(1.0, 1.5), log=True, crowded=0.4),
     dict(
         type="CrowdAppearance", gamma=(0.6, 1.5), gamma_probability=0.25, gray=0.05, blur=0.1, noise=0.1,
         jpeg=0.2, color=0.3,
     ),
-    dict(type="CrowdTargets", stride=4, kernel="adaptive", limits=(2.5, 7.0)),
+    dict(type="CrowdTargets", stride=4, kernel="adaptive", limits=(2.5, 5.0)),
     dict(type="CrowdNormalize"),
     dict(type="PackCrowd"),
 ]  # fmt: skip
