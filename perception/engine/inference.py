@@ -36,7 +36,7 @@ def ready_to_run(model: nn.Module, device: torch.device | str = "cpu") -> nn.Mod
         for module in model.modules():
             if isinstance(module, nn.Conv2d) and set(module.kernel_size) == {1} and module.groups == 1:
                 module.dilation = (2, 2)
-    return model
+    return model.eval()  # the new parts as well
 
 
 def _fold(layers: nn.Sequential) -> None:
