@@ -16,7 +16,7 @@ def ready_to_run(model: nn.Module, device: torch.device | str = "cpu") -> nn.Mod
 
     Batch norms are folded into the convolutions before them: in every `nn.Sequential`, and where a module has a method
     ``fold_norm``, which does it itself. On a processor, 1 x 1 convolutions are marked as dilated: that changes nothing
-    about them but which implementation torch picks in a single thread (oneDNN's, some 1.5 times faster than its own).
+    about them but which implementation torch picks in a single thread (oneDNN's, which is faster than its own).
     Gradients still reach inputs; the keys of the state_dict are no longer those of a checkpoint.
 
     Args:

@@ -152,7 +152,7 @@ class CrowdRenderer:
         at = np.flatnonzero(self.head[centers.triangle] >= 0)
         who = self.head[centers.triangle[at]]
         pixel = np.stack([at % site.camera.width, at // site.camera.width], -1)
-        whole = expected_head_pixels(site, people)
+        whole = _circles(site, people)
         offset = pixel - site.project(people.head_centers())[who]
         near = (offset**2).sum(1) * np.pi <= whole[who]
         who, pixel = who[near], pixel[near]
@@ -285,7 +285,7 @@ def _sky_shares(people: People) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return free, low.astype(np.float64), (1 - 1 / (1 + wide))[cell[:, 0], cell[:, 1]].astype(np.float32)
 
 
-def expected_head_pixels(site: Site, people: People) -> np.ndarray:
+def _circles(site: Site, people: People) -> np.ndarray:
     """(N,) pixels of circles as large as the heads."""
     pose = site.camera.ego_from_camera
     depth = np.linalg.norm(people.head_centers() - pose[:3, 3], axis=1)
@@ -293,4 +293,4 @@ def expected_head_pixels(site: Site, people: People) -> np.ndarray:
     return np.pi * radius**2
 
 
-__all__ = ["HEAD_RADIUS", "CrowdRenderer", "CrowdScene", "SeenHeads", "expected_head_pixels"]
+__all__ = ["HEAD_RADIUS", "CrowdRenderer", "CrowdScene", "SeenHeads"]

@@ -14,7 +14,7 @@ from perception.engine.checkpoint import load_weights
 from perception.engine.inference import ready_to_run
 from perception.errors import InputError, PerceptionError
 from perception.plugins.crowd_counting import components  # noqa: F401
-from perception.plugins.crowd_counting.blocks import ASPP
+from perception.plugins.crowd_counting.blocks import ASPP, BaseConv
 from perception.plugins.crowd_counting.images import read_image, to_rgb8
 from perception.plugins.crowd_counting.stage import CrowdCountingStage
 from perception.plugins.crowd_counting.tiles import spans, tiled_maps
@@ -240,6 +240,8 @@ def test_networks_ready_to_run_give_what_they_gave_before(kind: str):
     before = model.maps(image)
     for ours, theirs in zip(ready_to_run(model).maps(image), before):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+    assert not any(module.use_norm for module in model.modules() if isinstance(module, BaseConv))
+    assert kind != "CrowdLight" or not any(isinstance(module, torch.nn.BatchNorm2d) for module in model.modules())
 
 
 def test_unused_batch_norm_of_published_checkpoints_is_accepted():
