@@ -152,16 +152,23 @@ def run(group: str | None = None, only: str | None = None, repeats: int = 7) -> 
 
 
 def machine() -> dict[str, Any]:
-    """Return what a figure depends on: processor count, versions and the threads each library may use."""
+    """Return what a figure depends on: processor count, versions and the threads each library may use.
+
+    numba is not asked itself: its answer starts its threads, and torch then computes in as many, whatever was set.
+    """
     threads: dict[str, int | None] = {"omp": int(os.environ["OMP_NUM_THREADS"]) if _is_set("OMP_NUM_THREADS") else None}
     versions = {"python": platform.python_version()}
-    counts = {"torch": "get_num_threads", "cv2": "getNumThreads", "numba": "get_num_threads"}
+    counts: dict[str, Callable[[Any], int]] = {
+        "torch": lambda torch: torch.get_num_threads(),
+        "cv2": lambda cv2: cv2.getNumThreads(),
+        "numba": lambda numba: numba.config.NUMBA_NUM_THREADS,
+    }
     for name in ("numpy", *counts):
         module = sys.modules.get(name)
         if module is not None:
             versions[name] = str(module.__version__)
             if name in counts:
-                threads[name] = int(getattr(module, counts[name])())
+                threads[name] = int(counts[name](module))
     return {"processors": os.cpu_count(), "machine": platform.machine(), "threads": threads, "versions": versions}
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,3 +72,13 @@ def test_culane_benchmark_agrees_with_its_naive_path():
     ours = pair.ours()
     assert ours == pair.naive()
     assert ours.tp == 4
+
+
+def test_naming_the_threads_leaves_them_as_they_are():
+    code = (
+        "import numba, torch; from perception.bench import core; "
+        "print(core.machine()['threads']['numba'], torch.get_num_threads())"
+    )
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2", "1"]
